@@ -1,0 +1,32 @@
+// Small text functions: case, UTF-8 checks, sizes as people write them, numbers as people read them.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace llmq {
+
+bool equals_ignore_case(std::string_view a, std::string_view b) noexcept;
+std::string to_upper(std::string_view text);
+std::string to_lower(std::string_view text);
+
+/// True if `bytes` is well-formed UTF-8 (no overlong forms, no surrogates, at most U+10FFFF).
+bool is_valid_utf8(std::string_view bytes) noexcept;
+
+/// "12GiB", "1.5 GB", "4096": bytes. KB/MB/GB/TB are powers of ten, KiB/MiB/GiB/TiB powers of two, B optional.
+/// Empty when the text is not a size or does not fit 63 bits.
+std::optional<std::uint64_t> parse_size(std::string_view text);
+
+/// 2668608 -> "2.7 MB" (powers of ten, one decimal).
+std::string format_size(std::uint64_t bytes);
+
+/// 673841 -> "673,841".
+std::string format_count(std::uint64_t value);
+
+/// Seconds as "18:45" or "1:02:03".
+std::string format_duration(double seconds);
+
+}  // namespace llmq

@@ -1,0 +1,52 @@
+// What a model is: shapes and constants of its architecture, read from config.json or from GGUF metadata.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace llmq {
+
+struct GgufHeader;
+
+enum class RopeScaling { none, linear, llama3 };
+
+struct ModelSpec {
+  std::string architecture;        ///< GGUF name, "llama"
+  std::string class_name;          ///< Hugging Face class, "LlamaForCausalLM"
+  std::string name;                ///< general.name: config's, else last part of the path
+  std::string torch_dtype;         ///< "bfloat16", from config or the weights
+  std::uint32_t hidden_size = 0;
+  std::uint32_t intermediate_size = 0;
+  std::uint32_t n_layers = 0;
+  std::uint32_t n_heads = 0;
+  std::uint32_t n_kv_heads = 0;
+  std::uint32_t head_dim = 0;
+  bool explicit_head_dim = false;  ///< head_dim stands in the config
+  std::uint32_t vocab_size = 0;
+  std::uint32_t context_length = 0;
+  float rms_norm_eps = 1e-5F;
+  double rope_theta = 10000.0;
+  RopeScaling rope_scaling = RopeScaling::none;
+  double rope_factor = 1.0;        ///< linear and llama3
+  double rope_low_freq_factor = 1.0;
+  double rope_high_freq_factor = 4.0;
+  double rope_original_context = 8192;
+  bool tied_embeddings = false;
+  bool attention_bias = false;
+  bool mlp_bias = false;
+
+  /// llama3 divisors of the rotation frequencies, head_dim/2 values; empty for other scalings.
+  std::vector<float> rope_freq_factors() const;
+};
+
+/// @throws Error(model_not_found) without config.json, FormatError(validation) when malformed,
+/// Error(unsupported_conversion) for an unknown architecture (lists the known ones).
+ModelSpec read_model_spec(const std::filesystem::path& model_directory);
+ModelSpec model_spec_from_gguf(const GgufHeader& header);
+
+}  // namespace llmq
