@@ -182,6 +182,8 @@ class MpiEnvironment {
   MpiEnvironment(const MpiEnvironment&) = delete;
   MpiEnvironment& operator=(const MpiEnvironment&) = delete;
   Communicator world() const;
+  /// True if every rank comes here within a few seconds: then all of them failed alike and may finalize.
+  bool meet() const;
   /// Ends every rank at once with `exit_code`; for failures after which ranks cannot meet.
   [[noreturn]] static void abort(int exit_code);
   /// True under mpirun or a launcher that speaks PMI(x).

@@ -36,6 +36,7 @@ struct ModelSpec {
   double rope_low_freq_factor = 1.0;
   double rope_high_freq_factor = 4.0;
   double rope_original_context = 8192;
+  std::vector<float> stored_rope_factors;  ///< rope_freqs.weight of a GGUF file; wins over the constants above
   bool tied_embeddings = false;
   bool attention_bias = false;
   bool mlp_bias = false;

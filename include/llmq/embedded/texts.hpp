@@ -1,0 +1,12 @@
+// Texts the binary carries: the calibration corpus and the evaluation text, which share nothing. configs/text/README.md.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+namespace llmq {
+
+std::string_view embedded_calibration_text() noexcept;
+std::string_view embedded_evaluation_text() noexcept;
+
+}  // namespace llmq

@@ -1,0 +1,71 @@
+// A model to read: a Hugging Face directory or a GGUF file, seen as a list of tensors by their GGUF names and rows
+// of f32 values. Everything downstream (quantize, analyze, quality) works on this view alone.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llmq/core/block_types.hpp"
+#include "llmq/model/forward.hpp"
+#include "llmq/model/spec.hpp"
+#include "llmq/model/tokenizer.hpp"
+
+namespace llmq {
+
+/// Order of the rows of attn_q and attn_k: rotated pairs adjacent (GGUF, architecture llama) or half a head apart
+/// (Hugging Face). All other tensors have one order only.
+enum class RowOrder { gguf, hugging_face };
+
+struct ModelTensor {
+  std::string name;                            ///< "blk.0.attn_q.weight"
+  std::string source_name;                     ///< name in the checkpoint; empty for generated tensors
+  std::int32_t layer = -1;                     ///< -1 for tensors outside the layers
+  std::uint32_t n_dims = 1;
+  std::array<std::uint64_t, 4> ne{1, 1, 1, 1}; ///< ne[0] = in_features
+  GgmlType stored_type = GgmlType::F32;        ///< number format in the source
+  std::uint32_t permuted_heads = 0;            ///< heads of attn_q/attn_k whose rows GGUF reorders, 0 for others
+
+  std::uint64_t row_elems() const noexcept { return ne[0]; }
+  std::uint64_t rows() const noexcept { return ne[1] * ne[2] * ne[3]; }
+  std::uint64_t elements() const noexcept { return rows() * row_elems(); }
+};
+
+class ModelSource {
+ public:
+  virtual ~ModelSource() = default;
+  virtual const ModelSpec& spec() const noexcept = 0;
+  /// In the order of output files: tensors outside the layers first, then layer by layer.
+  virtual const std::vector<ModelTensor>& tensors() const noexcept = 0;
+  const ModelTensor* find(std::string_view name) const noexcept;
+  /// f32 values of rows [row, row + count). Thread-safe. @throws Error(general) on I/O.
+  virtual void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
+                         std::span<float> out) const = 0;
+  virtual Vocabulary vocabulary() const = 0;
+  /// Content identity of the weights and the configuration, lower-case hex; independent of paths.
+  virtual std::string fingerprint() const = 0;
+  /// Bytes of the model's tensors in their stored types.
+  std::uint64_t stored_bytes() const;
+  std::uint64_t parameter_count() const;   ///< tied embeddings counted once, generated tensors not at all
+  virtual bool is_gguf() const noexcept = 0;
+};
+
+/// @throws Error(model_not_found | validation | unsupported_conversion).
+std::unique_ptr<ModelSource> open_model(const std::filesystem::path& model);
+
+/// Rows in Hugging Face order for the forward pass; the source must outlive the loader.
+WeightLoader make_weight_loader(const ModelSource& source);
+
+class GgufMetadata;
+/// general.* and architecture keys of an output file, tokenizer and provenance excluded.
+void write_model_metadata(const ModelSpec& spec, std::uint64_t parameter_count, GgufMetadata& metadata);
+/// 4196608 -> "4.2M" (two significant digits, units K M B T).
+std::string size_label(std::uint64_t parameter_count);
+
+}  // namespace llmq

@@ -1,0 +1,48 @@
+// The analyze stage: a model and a text in, an importance matrix out, on an L x S grid of ranks.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "llmq/pipeline/stage_context.hpp"
+
+namespace llmq {
+
+struct AnalyzeOptions {
+  std::filesystem::path model;
+  std::filesystem::path output;              ///< empty: ./MODEL.imatrix
+  std::optional<std::filesystem::path> data; ///< calibration text; none: the built-in corpus
+  std::uint64_t samples = 512;
+  std::uint64_t ctx = 512;
+  std::uint32_t layer_groups = 0;            ///< the L of the grid; 0: decided from memory
+  CheckpointOptions checkpoints;
+};
+
+struct AnalyzeResult {
+  std::filesystem::path output_path;
+  std::filesystem::path model_path;
+  std::string method = "activation_magnitude";
+  std::uint32_t num_layers = 0;
+  std::uint64_t calibration_samples = 0;
+  std::uint64_t ctx = 0;
+  double statistic_min = 0;                  ///< over the per-column importance of all tensors
+  double statistic_max = 0;
+  double statistic_mean = 0;
+  double statistic_std = 0;
+  std::string content_hash;
+  std::uint32_t layer_groups = 1;
+  std::uint32_t sample_groups = 1;
+  double seconds = 0;
+  double tokens_per_second = 0;
+  std::uint64_t peak_memory_bytes = 0;
+  std::map<std::string, double> phase_seconds;   ///< load, compute, exchange, checkpoint: largest over ranks
+};
+
+/// Collective. @throws Error with the contract's codes; Error(interrupted) after a committed checkpoint.
+AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& options);
+
+}  // namespace llmq

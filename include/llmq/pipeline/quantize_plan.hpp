@@ -1,0 +1,54 @@
+// The plan of a quantize run: type, size and offset of every tensor, and the units of work. Pure: the same model,
+// level and imatrix give the same plan on every rank.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "llmq/formats/gguf.hpp"
+#include "llmq/formats/imatrix.hpp"
+#include "llmq/model/source.hpp"
+#include "llmq/quant/type_policy.hpp"
+
+namespace llmq {
+
+struct PlannedTensor {
+  const ModelTensor* source = nullptr;
+  GgmlType type = GgmlType::F32;
+  std::optional<GgmlType> fallback_from;
+  bool quantized = false;
+  std::vector<std::vector<float>> importance;   ///< one vector of in_features values per matrix; empty: none
+  std::uint64_t offset_bytes = 0;               ///< in the output file
+  std::uint64_t size_bytes = 0;
+};
+
+/// Rows [row, row + rows) of one tensor, inside one matrix of it.
+struct QuantizeUnit {
+  std::uint32_t tensor = 0;
+  std::uint64_t row = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t offset_bytes = 0;   ///< in the output file
+  std::uint64_t size_bytes = 0;
+  double cost = 0;                  ///< relative time, for the split over nodes
+};
+
+struct QuantizePlan {
+  GgufHeader header;                ///< complete, offsets filled in
+  std::vector<PlannedTensor> tensors;
+  std::vector<QuantizeUnit> units;  ///< in file order
+  std::uint64_t file_bytes = 0;
+  std::uint64_t chunk_elems = 0;    ///< weights of the largest unit
+  std::vector<std::string> uncovered;   ///< quantized tensors without importance although an imatrix was given
+};
+
+/// @throws Error(imatrix) when the imatrix does not fit or a tensor that requires one is not covered (all named).
+QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
+                           const Imatrix* imatrix, const std::string& fingerprint);
+
+/// Memory of one thread that works on units of this plan.
+std::uint64_t unit_scratch_bytes(const QuantizePlan& plan);
+
+}  // namespace llmq

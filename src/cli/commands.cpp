@@ -1,0 +1,107 @@
+#include "cli/commands.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "cli/render.hpp"
+#include "llmq/core/error.hpp"
+#include "llmq/core/file.hpp"
+
+namespace llmq::cli {
+namespace {
+
+constexpr double kDefaultQualityThresholdPct = 20;
+constexpr double kMemoryShare = 0.8;
+
+std::uint64_t environment_number(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+}
+
+/// Cores this process may run on.
+std::uint64_t usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<std::uint64_t>(CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+/// Explicit option, else what the batch system says, else a fair share of the node.
+std::size_t choose_threads(const GlobalOptions& global, std::uint64_t ranks_on_node) {
+  if (global.threads > 0) return global.threads;
+  for (const char* name : {"OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"}) {
+    if (const std::uint64_t value = environment_number(name); value > 0) return static_cast<std::size_t>(value);
+  }
+  // A launcher that binds ranks to cores has divided them already; one that does not leaves all to every rank.
+  const std::uint64_t all = std::max(1u, std::thread::hardware_concurrency());
+  const std::uint64_t mine = usable_cores();
+  return static_cast<std::size_t>(std::max<std::uint64_t>(1, mine < all ? mine : all / ranks_on_node));
+}
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+template <typename Result>
+void show(const Invocation& invocation, const Communicator& comm, const Log& log, const Result& result) {
+  if (!comm.is_root()) return;
+  print(invocation.global.format == OutputFormat::json ? json(result, log.warnings()) : human(result));
+}
+
+void warn_above_threshold(const QualityResult& result, Log& log) {
+  double threshold = kDefaultQualityThresholdPct;
+  if (const char* text = std::getenv("LLM_QUANTIZE_QUALITY_THRESHOLD"); text != nullptr && *text != '\0') {
+    char* end = nullptr;
+    threshold = std::strtod(text, &end);
+    if (*end != '\0' || !(threshold >= 0)) {
+      throw Error(ExitCode::invalid_arguments, fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
+                  "Set it to a number such as 20");
+    }
+  }
+  if (result.metrics.perplexity_delta_pct <= threshold) return;
+  log.warn(fmt::format("Quantization quality degradation ({:.0f}%) exceeds threshold ({:.0f}%)",
+                       result.metrics.perplexity_delta_pct, threshold));
+}
+
+}  // namespace
+
+void run_command(const Invocation& invocation, const Communicator& comm, Log& log) {
+  const std::uint64_t ranks_on_node = static_cast<std::uint64_t>(comm.split_node().size());
+  StageContext context{comm, log, choose_threads(invocation.global, ranks_on_node), 0};
+  context.memory_limit_bytes = invocation.global.mem_per_rank_bytes.value_or(static_cast<std::uint64_t>(
+      kMemoryShare * static_cast<double>(available_memory_bytes()) / static_cast<double>(ranks_on_node)));
+  log.debug(fmt::format("rank {} of {}, {} threads, {} bytes of memory", comm.rank(), comm.size(), context.threads,
+                        context.memory_limit_bytes));
+  switch (invocation.command) {
+    case Command::quantize: return show(invocation, comm, log, run_quantize(context, invocation.quantize));
+    case Command::analyze: return show(invocation, comm, log, run_analyze(context, invocation.analyze));
+    case Command::quality_report: {
+      const QualityResult result = run_quality(context, invocation.quality);
+      comm.together("write the report", [&] {
+        if (!comm.is_root()) return;
+        warn_above_threshold(result, log);
+        if (!invocation.quality_output.empty()) {
+          write_file_atomically(invocation.quality_output, json(result, log.warnings()));
+        }
+      });
+      return show(invocation, comm, log, result);
+    }
+    case Command::info: {
+      Info info;
+      comm.together("read", [&] {
+        if (comm.is_root()) info = read_info(invocation.info_path);
+      });
+      return show(invocation, comm, log, info);
+    }
+    case Command::none: return;
+  }
+}
+
+}  // namespace llmq::cli

@@ -1,0 +1,77 @@
+#include "llmq/importance/accumulator.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "llmq/core/error.hpp"
+
+namespace llmq {
+namespace {
+
+/// Columns worked on at once: their f64 partials stay in L1 while the token rows stream by.
+constexpr std::size_t kColumnTile = 256;
+
+struct TilePartials {
+  std::array<double, kColumnTile> sum{};
+  std::array<double, kColumnTile> sum_sq{};
+  std::array<double, kColumnTile> sum_quad{};
+  std::array<float, kColumnTile> max_abs{};
+};
+
+/// f64 partials of columns [first, first + width) in token order.
+void reduce_tile(const float* x, std::size_t tokens, std::size_t stride, std::size_t width, TilePartials& tile) {
+  for (std::size_t token = 0; token < tokens; ++token) {
+    const float* row = x + token * stride;
+    for (std::size_t j = 0; j < width; ++j) {
+      const double value = row[j];
+      const double square = value * value;
+      tile.sum[j] += value;
+      tile.sum_sq[j] += square;
+      tile.sum_quad[j] += square * square;
+      tile.max_abs[j] = std::max(tile.max_abs[j], std::fabs(row[j]));
+    }
+  }
+}
+
+void add_all(std::vector<Int128>& to, const std::vector<Int128>& from) {
+  for (std::size_t j = 0; j < to.size(); ++j) to[j] = add_fixed(to[j], from[j]);
+}
+
+}  // namespace
+
+InputAccumulator::InputAccumulator(std::size_t in_features)
+    : sum_sq(in_features, 0), sum(in_features, 0), sum_quad(in_features, 0), max_abs(in_features, 0.0F) {}
+
+void InputAccumulator::add_sample(std::span<const float> x) {
+  const std::size_t columns = in_features();
+  if (columns == 0 || x.size() % columns != 0) throw InternalError("add_sample: rows do not fit the accumulator");
+  const std::size_t tokens = x.size() / columns;
+  for (std::size_t first = 0; first < columns; first += kColumnTile) {
+    const std::size_t width = std::min(kColumnTile, columns - first);
+    TilePartials tile;
+    reduce_tile(x.data() + first, tokens, columns, width, tile);
+    for (std::size_t j = 0; j < width; ++j) {
+      const std::size_t column = first + j;
+      // NaN and Inf reach the square sum, where to_fixed refuses them.
+      sum_sq[column] = add_fixed(sum_sq[column], to_fixed(tile.sum_sq[j], kSumFractionBits));
+      sum[column] = add_fixed(sum[column], to_fixed(tile.sum[j], kSumFractionBits));
+      sum_quad[column] = add_fixed(sum_quad[column], to_fixed(tile.sum_quad[j], kQuadFractionBits));
+      max_abs[column] = std::max(max_abs[column], tile.max_abs[j]);
+    }
+  }
+  count += tokens;
+}
+
+void InputAccumulator::add(const InputAccumulator& other) {
+  if (other.in_features() != in_features()) throw InternalError("accumulators of different inputs");
+  add_all(sum_sq, other.sum_sq);
+  add_all(sum, other.sum);
+  add_all(sum_quad, other.sum_quad);
+  for (std::size_t j = 0; j < max_abs.size(); ++j) max_abs[j] = std::max(max_abs[j], other.max_abs[j]);
+  count += other.count;
+}
+
+void InputAccumulator::clear() { *this = InputAccumulator(in_features()); }
+
+}  // namespace llmq

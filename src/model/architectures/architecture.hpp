@@ -1,0 +1,42 @@
+// One architecture = one row of the table and one file in this folder.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "llmq/formats/gguf.hpp"
+#include "llmq/model/spec.hpp"
+
+namespace llmq {
+
+/// One tensor the architecture may have.
+struct TensorRule {
+  std::string hf_name;
+  std::string gguf_name;
+  std::vector<std::uint64_t> shape;  ///< Hugging Face order, [out_features, in_features]
+  std::int32_t layer = -1;
+  bool required = true;
+  std::uint32_t permuted_heads = 0;
+};
+
+struct Architecture {
+  std::string_view name;                            ///< GGUF name
+  std::span<const std::string_view> class_names;    ///< Hugging Face classes that map to it
+  /// All tensors of a model with this spec, in output order.
+  std::vector<TensorRule> (*tensor_rules)(const ModelSpec& spec);
+  /// Keys beyond the common set.
+  void (*write_metadata)(const ModelSpec& spec, GgufMetadata& metadata);
+};
+
+std::span<const Architecture> architectures() noexcept;
+const Architecture* find_architecture(std::string_view gguf_name) noexcept;
+const Architecture* find_architecture_of_class(std::string_view class_name) noexcept;
+
+/// Defined one per file.
+extern const Architecture kLlamaArchitecture;
+
+}  // namespace llmq

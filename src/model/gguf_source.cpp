@@ -1,0 +1,147 @@
+// A GGUF file as a ModelSource: rows are decoded by room `quant`.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/hash.hpp"
+#include "llmq/formats/gguf.hpp"
+#include "llmq/quant/codec.hpp"
+#include "model/architectures/architecture.hpp"
+#include "model/row_permutation.hpp"
+#include "model/sources.hpp"
+
+namespace llmq {
+namespace {
+
+constexpr std::size_t kFingerprintSample = 4096;
+
+class GgufSource final : public ModelSource {
+ public:
+  explicit GgufSource(const std::filesystem::path& path) : file_(path) {
+    spec_ = model_spec_from_gguf(file_.header());
+    if (spec_.name.empty()) spec_.name = path.stem().string();
+    read_rope_factors();
+    map_tensors(path);
+    spec_.torch_dtype = to_dtype_name(find("token_embd.weight")->stored_type);
+  }
+
+  const ModelSpec& spec() const noexcept override { return spec_; }
+  const std::vector<ModelTensor>& tensors() const noexcept override { return tensors_; }
+  bool is_gguf() const noexcept override { return true; }
+
+  void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
+                 std::span<float> out) const override {
+    if (tensor.permuted_heads == 0 || order == RowOrder::gguf) return read_run(tensor, row, count, out);
+    const std::uint64_t unit = tensor.n_dims == 1 ? 1 : tensor.row_elems();
+    const std::uint64_t total = tensor.elements() / unit;
+    const std::uint64_t half = total / tensor.permuted_heads / 2;
+    std::vector<float> all(tensor.elements());
+    read_run(tensor, 0, tensor.rows(), all);
+    const std::uint64_t first = row * tensor.row_elems() / unit;
+    for (std::uint64_t i = 0; i < out.size() / unit; ++i) {
+      const std::uint64_t head = (first + i) / (2 * half);
+      const std::uint64_t source = head * 2 * half + hf_row_to_gguf((first + i) % (2 * half), half);
+      std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(source * unit), unit,
+                  out.begin() + static_cast<std::ptrdiff_t>(i * unit));
+    }
+  }
+
+  Vocabulary vocabulary() const override { return vocabulary_from_gguf(file_.header().metadata); }
+
+  std::string fingerprint() const override {
+    Sha256 hash;
+    std::vector<std::byte> sample;
+    for (const GgufTensorInfo& info : file_.header().tensors) {
+      hash.field(info.name).field(static_cast<std::uint64_t>(info.type));
+      for (const std::uint64_t extent : info.ne) hash.field(extent);
+      const std::uint64_t size = info.size_bytes;
+      const std::uint64_t length = std::min<std::uint64_t>(kFingerprintSample, size);
+      for (const std::uint64_t begin : {std::uint64_t{0}, (size - length) / 2, size - length}) {
+        sample.resize(length);
+        file_.file().read_at(sample, file_.data_offset(info) + begin);
+        hash.update(sample);
+      }
+    }
+    return hash.hex();
+  }
+
+ private:
+  static std::string to_dtype_name(GgmlType type) {
+    if (type == GgmlType::F32) return "float32";
+    if (type == GgmlType::F16) return "float16";
+    if (type == GgmlType::BF16) return "bfloat16";
+    return std::string(type_name(type));
+  }
+
+  void read_rope_factors() {
+    const GgufTensorInfo* factors = file_.header().find("rope_freqs.weight");
+    if (factors == nullptr) return;
+    if (factors->type != GgmlType::F32 || factors->elements() != spec_.head_dim / 2) {
+      throw Error(ExitCode::validation, "rope_freqs.weight must hold head_dim/2 values of F32");
+    }
+    spec_.stored_rope_factors.resize(spec_.head_dim / 2);
+    file_.file().read_at(std::as_writable_bytes(std::span(spec_.stored_rope_factors)), file_.data_offset(*factors));
+    spec_.rope_scaling = RopeScaling::llama3;
+  }
+
+  void map_tensors(const std::filesystem::path& path) {
+    const Architecture& architecture = *find_architecture(spec_.architecture);
+    for (const TensorRule& rule : architecture.tensor_rules(spec_)) {
+      const GgufTensorInfo* info = file_.header().find(rule.gguf_name);
+      if (info == nullptr) {
+        if (!rule.required) continue;
+        throw Error(ExitCode::validation, fmt::format("{}: tensor {} is missing", path.string(), rule.gguf_name));
+      }
+      check_shape(path, rule, *info);
+      ModelTensor tensor;
+      tensor.name = rule.gguf_name;
+      tensor.source_name = rule.gguf_name;
+      tensor.layer = rule.layer;
+      tensor.n_dims = info->n_dims;
+      tensor.ne = info->ne;
+      tensor.stored_type = info->type;
+      tensor.permuted_heads = rule.permuted_heads;
+      tensors_.push_back(std::move(tensor));
+    }
+  }
+
+  static void check_shape(const std::filesystem::path& path, const TensorRule& rule, const GgufTensorInfo& info) {
+    bool fits = true;
+    for (std::size_t d = 0; d < info.ne.size(); ++d) {
+      const std::uint64_t wanted = d < rule.shape.size() ? rule.shape[rule.shape.size() - 1 - d] : 1;
+      fits = fits && info.ne[d] == wanted;
+    }
+    if (!fits) {
+      throw Error(ExitCode::validation, fmt::format("{}: tensor {} has shape [{}], the metadata asks for [{}]",
+                                                    path.string(), rule.gguf_name, fmt::join(info.ne, ", "),
+                                                    fmt::join(rule.shape.rbegin(), rule.shape.rend(), ", ")));
+    }
+    if (!can_decode(info.type)) {
+      throw Error(ExitCode::unsupported_conversion, fmt::format("{}: tensor {} has type {}, which cannot be read",
+                                                                path.string(), rule.gguf_name, type_name(info.type)));
+    }
+  }
+
+  void read_run(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, std::span<float> out) const {
+    const GgufTensorInfo& info = *file_.header().find(tensor.name);
+    const std::uint64_t bytes = row_bytes(info.type, info.row_elems());
+    thread_local std::vector<std::byte> raw;
+    raw.resize(count * bytes);
+    file_.file().read_at(raw, file_.data_offset(info) + row * bytes);
+    decode_rows(info.type, raw, info.row_elems(), out);
+  }
+
+  GgufFile file_;
+  ModelSpec spec_;
+  std::vector<ModelTensor> tensors_;
+};
+
+}  // namespace
+
+std::unique_ptr<ModelSource> open_gguf_source(const std::filesystem::path& file) {
+  return std::make_unique<GgufSource>(file);
+}
+
+}  // namespace llmq

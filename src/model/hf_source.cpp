@@ -1,0 +1,193 @@
+// A Hugging Face directory as a ModelSource.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "llmq/core/checked.hpp"
+#include "llmq/core/error.hpp"
+#include "llmq/core/file.hpp"
+#include "llmq/core/hash.hpp"
+#include "llmq/formats/safetensors.hpp"
+#include "model/architectures/architecture.hpp"
+#include "model/row_permutation.hpp"
+#include "model/sources.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxUnknownNamesShown = 5;
+
+GgmlType block_type_of(DType type) {
+  switch (type) {
+    case DType::F32: return GgmlType::F32;
+    case DType::F16: return GgmlType::F16;
+    case DType::BF16: return GgmlType::BF16;
+    default: throw InternalError("not a weight number format");
+  }
+}
+
+/// Buffers that older exporters stored and no converter carries over.
+bool is_dropped(std::string_view name) {
+  return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attention.masked_bias") ||
+         name.ends_with(".attention.bias");
+}
+
+class HfSource final : public ModelSource {
+ public:
+  explicit HfSource(const fs::path& directory)
+      : directory_(directory), spec_(read_model_spec(directory)), checkpoint_(directory) {
+    map_tensors();
+    if (spec_.torch_dtype.empty()) spec_.torch_dtype = torch_name(tensors_.front().stored_type);
+  }
+
+  const ModelSpec& spec() const noexcept override { return spec_; }
+  const std::vector<ModelTensor>& tensors() const noexcept override { return tensors_; }
+  bool is_gguf() const noexcept override { return false; }
+
+  void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
+                 std::span<float> out) const override {
+    if (out.size() != count * tensor.row_elems() || row + count > tensor.rows()) {
+      throw InternalError("read_rows: range does not fit the tensor");
+    }
+    if (tensor.source_name.empty()) {
+      std::copy_n(rope_factors_.begin() + static_cast<std::ptrdiff_t>(row), out.size(), out.begin());
+      return;
+    }
+    const bool permute = tensor.permuted_heads > 0 && order == RowOrder::gguf;
+    if (!permute) return read_run(tensor, row * tensor.row_elems(), out);
+    // Biases are rows of one element each: their permuted dimension is ne[0].
+    const std::uint64_t unit = tensor.n_dims == 1 ? 1 : tensor.row_elems();
+    const std::uint64_t total = tensor.elements() / unit;
+    const std::uint64_t first = row * tensor.row_elems() / unit;
+    const std::uint64_t half = total / tensor.permuted_heads / 2;
+    read_permuted(tensor, first, out, unit, half);
+  }
+
+  Vocabulary vocabulary() const override { return read_vocabulary(directory_, spec_.vocab_size); }
+
+  std::string fingerprint() const override {
+    return Sha256()
+        .field(read_file(directory_ / "config.json", std::uint64_t{16} << 20, 3))
+        .field(checkpoint_.fingerprint())
+        .hex();
+  }
+
+ private:
+  static std::string torch_name(GgmlType type) {
+    return type == GgmlType::F32 ? "float32" : type == GgmlType::F16 ? "float16" : "bfloat16";
+  }
+
+  void map_tensors() {
+    const Architecture& architecture = *find_architecture(spec_.architecture);
+    std::set<std::string_view> used;
+    for (const TensorRule& rule : architecture.tensor_rules(spec_)) {
+      const SafetensorsTensor* stored = checkpoint_.find(rule.hf_name);
+      if (stored == nullptr) {
+        if (!rule.required) continue;
+        throw Error(ExitCode::validation,
+                    fmt::format("{}: tensor {} is missing", directory_.string(), rule.hf_name),
+                    "The checkpoint is incomplete; fetch it again");
+      }
+      add_tensor(rule, *stored);
+      used.insert(stored->name);
+    }
+    report_unknown(used);
+    spec_.tied_embeddings = find("output.weight") == nullptr;
+    rope_factors_ = spec_.rope_freq_factors();
+    if (!rope_factors_.empty()) {
+      ModelTensor factors;
+      factors.name = "rope_freqs.weight";
+      factors.ne[0] = rope_factors_.size();
+      tensors_.insert(tensors_.begin(), factors);
+    }
+  }
+
+  void add_tensor(const TensorRule& rule, const SafetensorsTensor& stored) {
+    if (stored.shape != rule.shape) {
+      throw Error(ExitCode::validation,
+                  fmt::format("{}: tensor {} has shape [{}], config.json asks for [{}]", directory_.string(),
+                              rule.hf_name, fmt::join(stored.shape, ", "), fmt::join(rule.shape, ", ")));
+    }
+    if (!is_weight_dtype(stored.dtype)) {
+      throw Error(ExitCode::unsupported_conversion,
+                  fmt::format("{}: tensor {} is stored as {}", directory_.string(), rule.hf_name,
+                              dtype_name(stored.dtype)),
+                  "Supported number formats: F32, F16, BF16");
+    }
+    ModelTensor tensor;
+    tensor.name = rule.gguf_name;
+    tensor.source_name = rule.hf_name;
+    tensor.layer = rule.layer;
+    tensor.n_dims = static_cast<std::uint32_t>(rule.shape.size());
+    for (std::size_t d = 0; d < rule.shape.size(); ++d) tensor.ne[d] = rule.shape[rule.shape.size() - 1 - d];
+    tensor.stored_type = block_type_of(stored.dtype);
+    tensor.permuted_heads = rule.permuted_heads;
+    tensors_.push_back(std::move(tensor));
+  }
+
+  void report_unknown(const std::set<std::string_view>& used) const {
+    std::vector<std::string> unknown;
+    for (const SafetensorsTensor& stored : checkpoint_.tensors()) {
+      if (!used.contains(stored.name) && !is_dropped(stored.name)) unknown.push_back(stored.name);
+    }
+    if (unknown.empty()) return;
+    const std::size_t shown = std::min(unknown.size(), kMaxUnknownNamesShown);
+    const std::vector<std::string> head(unknown.begin(), unknown.begin() + static_cast<std::ptrdiff_t>(shown));
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("{}: {} tensors have no place in architecture {}: {}{}", directory_.string(),
+                            unknown.size(), spec_.class_name, fmt::join(head, ", "),
+                            unknown.size() > shown ? ", ..." : ""),
+                "The checkpoint may be of another architecture than config.json says");
+  }
+
+  void read_run(const ModelTensor& tensor, std::uint64_t first_elem, std::span<float> out) const {
+    const SafetensorsTensor& stored = *checkpoint_.find(tensor.source_name);
+    const std::size_t width = dtype_bytes(stored.dtype);
+    if (stored.dtype == DType::F32) {
+      checkpoint_.read(stored, first_elem * width, std::as_writable_bytes(out));
+      return;
+    }
+    thread_local std::vector<std::byte> raw;
+    raw.resize(out.size() * width);
+    checkpoint_.read(stored, first_elem * width, raw);
+    widen_to_f32(stored.dtype, raw, out);
+  }
+
+  /// GGUF rows [first, ...) of a permuted tensor. Whole heads are read in one run and spread in memory.
+  void read_permuted(const ModelTensor& tensor, std::uint64_t first, std::span<float> out, std::uint64_t unit,
+                     std::uint64_t half) const {
+    const std::uint64_t head_rows = 2 * half;
+    const std::uint64_t count = out.size() / unit;
+    thread_local std::vector<float> head;
+    for (std::uint64_t row = first; row < first + count;) {
+      const std::uint64_t head_begin = row / head_rows * head_rows;
+      const std::uint64_t end = std::min(first + count, head_begin + head_rows);
+      head.resize(head_rows * unit);
+      read_run(tensor, head_begin * unit, head);
+      for (; row < end; ++row) {
+        const std::uint64_t source = gguf_row_to_hf(row - head_begin, half);
+        std::copy_n(head.begin() + static_cast<std::ptrdiff_t>(source * unit), unit,
+                    out.begin() + static_cast<std::ptrdiff_t>((row - first) * unit));
+      }
+    }
+  }
+
+  fs::path directory_;
+  ModelSpec spec_;
+  SafetensorsCheckpoint checkpoint_;
+  std::vector<ModelTensor> tensors_;
+  std::vector<float> rope_factors_;
+};
+
+}  // namespace
+
+std::unique_ptr<ModelSource> open_hf_source(const fs::path& directory) {
+  return std::make_unique<HfSource>(directory);
+}
+
+}  // namespace llmq

@@ -1,0 +1,60 @@
+#include "llmq/model/source.hpp"
+
+#include <fmt/format.h>
+
+#include "llmq/core/checked.hpp"
+#include "llmq/core/error.hpp"
+#include "llmq/formats/gguf.hpp"
+#include "model/sources.hpp"
+
+namespace llmq {
+
+const ModelTensor* ModelSource::find(std::string_view name) const noexcept {
+  for (const ModelTensor& tensor : tensors()) {
+    if (tensor.name == name) return &tensor;
+  }
+  return nullptr;
+}
+
+std::uint64_t ModelSource::stored_bytes() const {
+  std::uint64_t total = 0;
+  for (const ModelTensor& tensor : tensors()) {
+    if (tensor.source_name.empty()) continue;
+    const std::uint64_t bytes = checked_mul(row_bytes(tensor.stored_type, tensor.row_elems()), tensor.rows(), tensor.name);
+    total = checked_add(total, bytes, "model size");
+  }
+  return total;
+}
+
+std::uint64_t ModelSource::parameter_count() const {
+  std::uint64_t total = 0;
+  for (const ModelTensor& tensor : tensors()) {
+    if (!tensor.source_name.empty()) total = checked_add(total, tensor.elements(), "parameter count");
+  }
+  return total;
+}
+
+std::unique_ptr<ModelSource> open_model(const std::filesystem::path& model) {
+  if (!std::filesystem::exists(model)) {
+    throw Error(ExitCode::model_not_found, fmt::format("{}: no such file or directory", model.string()),
+                "MODEL must be a Hugging Face directory with config.json and *.safetensors, or a GGUF file");
+  }
+  if (std::filesystem::is_directory(model)) return open_hf_source(model);
+  if (has_gguf_magic(model)) return open_gguf_source(model);
+  throw FormatError(ExitCode::validation, model.string(), 0, "is neither a model directory nor a GGUF file",
+                    "MODEL must be a Hugging Face directory with config.json and *.safetensors, or a GGUF file");
+}
+
+WeightLoader make_weight_loader(const ModelSource& source) {
+  return [&source](std::string_view name, std::span<float> out) {
+    const ModelTensor* tensor = source.find(name);
+    if (tensor == nullptr) return false;
+    if (out.size() != tensor->elements()) {
+      throw InternalError(fmt::format("{} has {} values, {} were wanted", name, tensor->elements(), out.size()));
+    }
+    source.read_rows(*tensor, 0, tensor->rows(), RowOrder::hugging_face, out);
+    return true;
+  };
+}
+
+}  // namespace llmq

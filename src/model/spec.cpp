@@ -1,0 +1,249 @@
+// config.json and GGUF metadata to ModelSpec, with the checks that keep later arithmetic safe.
+// SPDX-License-Identifier: Apache-2.0
+#include "llmq/model/spec.hpp"
+
+#include <cmath>
+#include <numbers>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "llmq/core/checked.hpp"
+#include "llmq/core/error.hpp"
+#include "llmq/core/file.hpp"
+#include "llmq/core/json.hpp"
+#include "llmq/formats/gguf.hpp"
+#include "model/architectures/architecture.hpp"
+
+namespace llmq {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxConfigBytes = 16 << 20;
+constexpr std::uint64_t kMaxDimension = 1 << 24;  // far above any model; keeps products inside 64 bits
+constexpr std::uint64_t kMaxLayers = 4096;
+
+/// Typed look-ups in one config file; errors carry its path and the key.
+class ConfigReader {
+ public:
+  ConfigReader(const json& document, std::string path) : document_(document), path_(std::move(path)) {}
+
+  bool has(const char* key) const { return document_.contains(key) && !document_[key].is_null(); }
+  std::uint32_t count(const char* key, std::uint64_t limit = kMaxDimension) const {
+    if (!has(key)) fail(fmt::format("\"{}\" is missing", key));
+    const json& value = document_[key];
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0 || value.get<std::uint64_t>() > limit) {
+      fail(fmt::format("\"{}\" must be a whole number from 1 to {}", key, limit));
+    }
+    return value.get<std::uint32_t>();
+  }
+  std::uint32_t count_or(const char* key, std::uint32_t fallback) const { return has(key) ? count(key) : fallback; }
+  double real_or(const char* key, double fallback) const {
+    if (!has(key)) return fallback;
+    const json& value = document_[key];
+    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() <= 0) {
+      fail(fmt::format("\"{}\" must be a positive number", key));
+    }
+    return value.get<double>();
+  }
+  bool flag_or(const char* key, bool fallback) const {
+    if (!has(key)) return fallback;
+    if (!document_[key].is_boolean()) fail(fmt::format("\"{}\" must be true or false", key));
+    return document_[key].get<bool>();
+  }
+  std::string text_or(const char* key, std::string fallback) const {
+    if (!has(key)) return fallback;
+    if (!document_[key].is_string()) fail(fmt::format("\"{}\" must be a string", key));
+    return document_[key].get<std::string>();
+  }
+  const json& at(const char* key) const { return document_[key]; }
+  [[noreturn]] void fail(std::string reason) const {
+    throw FormatError(ExitCode::validation, path_, FormatError::kNoOffset, std::move(reason));
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  const json& document_;
+  std::string path_;
+};
+
+std::string known_classes() {
+  std::string list;
+  for (const Architecture& row : architectures()) {
+    for (const std::string_view name : row.class_names) list += (list.empty() ? "" : ", ") + std::string(name);
+  }
+  return list;
+}
+
+void read_rope_scaling(const ConfigReader& config, ModelSpec& spec) {
+  if (!config.has("rope_scaling")) return;
+  const json& section = config.at("rope_scaling");
+  if (!section.is_object()) config.fail("\"rope_scaling\" must be an object or null");
+  const ConfigReader scaling(section, config.path());
+  const std::string type = scaling.text_or("rope_type", scaling.text_or("type", "default"));
+  if (type == "default") return;
+  if (type == "linear") {
+    spec.rope_scaling = RopeScaling::linear;
+    spec.rope_factor = scaling.real_or("factor", 1.0);
+  } else if (type == "llama3") {
+    spec.rope_scaling = RopeScaling::llama3;
+    spec.rope_factor = scaling.real_or("factor", 8.0);
+    spec.rope_low_freq_factor = scaling.real_or("low_freq_factor", 1.0);
+    spec.rope_high_freq_factor = scaling.real_or("high_freq_factor", 4.0);
+    spec.rope_original_context = scaling.real_or(
+        "original_max_position_embeddings", config.real_or("original_max_position_embeddings", 8192));
+    if (spec.rope_low_freq_factor == spec.rope_high_freq_factor) {
+      config.fail("rope_scaling: low_freq_factor and high_freq_factor must differ");
+    }
+  } else {
+    throw Error(ExitCode::unsupported_conversion, fmt::format("{}: rope scaling \"{}\" is not supported",
+                                                              config.path(), type),
+                "Supported: default, linear, llama3");
+  }
+}
+
+std::string last_part(const fs::path& path) {
+  fs::path plain = fs::absolute(path).lexically_normal();
+  if (!plain.has_filename()) plain = plain.parent_path();
+  return plain.filename().string();
+}
+
+void read_shapes(const ConfigReader& config, ModelSpec& spec) {
+  spec.hidden_size = config.count("hidden_size");
+  spec.intermediate_size = config.count("intermediate_size");
+  spec.n_layers = config.count("num_hidden_layers", kMaxLayers);
+  spec.n_heads = config.count("num_attention_heads");
+  spec.n_kv_heads = config.count_or("num_key_value_heads", spec.n_heads);
+  spec.explicit_head_dim = config.has("head_dim");
+  spec.head_dim = config.count_or("head_dim", spec.hidden_size / spec.n_heads);
+  spec.vocab_size = config.count("vocab_size");
+  spec.context_length = config.count_or("max_position_embeddings", 2048);
+  if (!spec.explicit_head_dim && spec.hidden_size % spec.n_heads != 0) {
+    config.fail("hidden_size is not a multiple of num_attention_heads and head_dim is not given");
+  }
+  if (spec.n_heads % spec.n_kv_heads != 0) {
+    config.fail("num_attention_heads is not a multiple of num_key_value_heads");
+  }
+  if (spec.head_dim % 2 != 0) config.fail("head_dim must be even");
+}
+
+}  // namespace
+
+ModelSpec read_model_spec(const fs::path& model_directory) {
+  const fs::path path = model_directory / "config.json";
+  if (!fs::exists(path)) {
+    throw Error(ExitCode::model_not_found, fmt::format("{}: no such file", path.string()),
+                "MODEL must be a Hugging Face directory with config.json and *.safetensors, or a GGUF file");
+  }
+  const json document = parse_json_strict(read_file(path, kMaxConfigBytes, 3), path.string(), ExitCode::validation);
+  if (!document.is_object()) {
+    throw FormatError(ExitCode::validation, path.string(), FormatError::kNoOffset, "must be a JSON object");
+  }
+  const ConfigReader config(document, path.string());
+  ModelSpec spec;
+  if (config.has("architectures")) {
+    const json& names = config.at("architectures");
+    if (!names.is_array() || names.empty() || !names[0].is_string()) {
+      config.fail("\"architectures\" must be an array of class names");
+    }
+    spec.class_name = names[0].get<std::string>();
+  }
+  const Architecture* architecture = find_architecture_of_class(spec.class_name);
+  if (architecture == nullptr) {
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("{}: architecture \"{}\" is not supported", path.string(), spec.class_name),
+                "Supported architectures: " + known_classes());
+  }
+  spec.architecture = architecture->name;
+  spec.name = last_part(fs::path(config.text_or("_name_or_path", "")).empty()
+                            ? model_directory
+                            : fs::path(config.text_or("_name_or_path", "")));
+  spec.torch_dtype = config.text_or("torch_dtype", config.text_or("dtype", ""));
+  const std::string activation = config.text_or("hidden_act", "silu");
+  if (activation != "silu") {
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("{}: hidden_act \"{}\" is not supported", path.string(), activation), "Supported: silu");
+  }
+  read_shapes(config, spec);
+  spec.rms_norm_eps = static_cast<float>(config.real_or("rms_norm_eps", 1e-6));
+  spec.rope_theta = config.real_or("rope_theta", 10000.0);
+  read_rope_scaling(config, spec);
+  spec.tied_embeddings = config.flag_or("tie_word_embeddings", false);
+  spec.attention_bias = config.flag_or("attention_bias", false);
+  spec.mlp_bias = config.flag_or("mlp_bias", false);
+  return spec;
+}
+
+std::vector<float> ModelSpec::rope_freq_factors() const {
+  if (!stored_rope_factors.empty()) return stored_rope_factors;
+  if (rope_scaling != RopeScaling::llama3) return {};
+  std::vector<float> factors(head_dim / 2);
+  for (std::size_t n = 0; n < factors.size(); ++n) {
+    const double exponent = 2.0 * static_cast<double>(n) / head_dim;
+    const double wavelength = 2.0 * std::numbers::pi * std::pow(rope_theta, exponent);
+    double factor = 1.0;
+    if (wavelength > rope_original_context / rope_low_freq_factor) {
+      factor = rope_factor;
+    } else if (wavelength >= rope_original_context / rope_high_freq_factor) {
+      const double smooth = (rope_original_context / wavelength - rope_low_freq_factor) /
+                            (rope_high_freq_factor - rope_low_freq_factor);
+      factor = 1.0 / ((1.0 - smooth) / rope_factor + smooth);
+    }
+    factors[n] = static_cast<float>(factor);
+  }
+  return factors;
+}
+
+ModelSpec model_spec_from_gguf(const GgufHeader& header) {
+  const GgufMetadata& metadata = header.metadata;
+  ModelSpec spec;
+  spec.architecture = metadata.string("general.architecture").value_or("");
+  const Architecture* architecture = find_architecture(spec.architecture);
+  if (architecture == nullptr) {
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("GGUF architecture \"{}\" is not supported", spec.architecture),
+                "Supported architectures: " + known_classes());
+  }
+  spec.class_name = architecture->class_names.front();
+  spec.name = metadata.string("general.name").value_or("");
+  const auto count = [&](const std::string& key, std::optional<std::int64_t> fallback, std::uint64_t limit) {
+    const auto value = metadata.integer(spec.architecture + "." + key);
+    const std::int64_t number = value.value_or(fallback.value_or(0));
+    if (number <= 0 || static_cast<std::uint64_t>(number) > limit) {
+      throw Error(ExitCode::validation, fmt::format("GGUF key {}.{} is missing or out of range", spec.architecture, key));
+    }
+    return static_cast<std::uint32_t>(number);
+  };
+  spec.n_layers = count("block_count", std::nullopt, kMaxLayers);
+  spec.hidden_size = count("embedding_length", std::nullopt, kMaxDimension);
+  spec.intermediate_size = count("feed_forward_length", std::nullopt, kMaxDimension);
+  spec.n_heads = count("attention.head_count", std::nullopt, kMaxDimension);
+  spec.n_kv_heads = count("attention.head_count_kv", spec.n_heads, kMaxDimension);
+  spec.context_length = count("context_length", 2048, kMaxDimension);
+  spec.head_dim = count("attention.key_length", std::max<std::int64_t>(1, spec.hidden_size / spec.n_heads), kMaxDimension);
+  spec.explicit_head_dim = metadata.contains(spec.architecture + ".attention.key_length");
+  const GgufTensorInfo* embedding = header.find("token_embd.weight");
+  if (embedding == nullptr) throw Error(ExitCode::validation, "GGUF file has no token_embd.weight");
+  spec.vocab_size = checked_cast<std::uint32_t>(embedding->ne[1], "vocabulary size");
+  if (spec.n_heads % spec.n_kv_heads != 0 || spec.head_dim % 2 != 0) {
+    throw Error(ExitCode::validation, "GGUF head counts do not fit together");
+  }
+  spec.rms_norm_eps =
+      static_cast<float>(metadata.real(spec.architecture + ".attention.layer_norm_rms_epsilon").value_or(1e-5));
+  spec.rope_theta = metadata.real(spec.architecture + ".rope.freq_base").value_or(10000.0);
+  const std::string scaling = metadata.string(spec.architecture + ".rope.scaling.type").value_or("none");
+  if (scaling == "linear") {
+    spec.rope_scaling = RopeScaling::linear;
+    spec.rope_factor = metadata.real(spec.architecture + ".rope.scaling.factor").value_or(1.0);
+  } else if (scaling != "none") {
+    throw Error(ExitCode::unsupported_conversion, fmt::format("GGUF rope scaling \"{}\" is not supported", scaling));
+  }
+  spec.tied_embeddings = header.find("output.weight") == nullptr;
+  spec.attention_bias = header.find("blk.0.attn_q.bias") != nullptr;
+  spec.mlp_bias = header.find("blk.0.ffn_up.bias") != nullptr;
+  return spec;
+}
+
+}  // namespace llmq

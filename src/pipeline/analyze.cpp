@@ -1,0 +1,210 @@
+// Order of a run: check, samples, grid, walk, reduce, write.
+// SPDX-License-Identifier: Apache-2.0
+#include "llmq/pipeline/analyze.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/text.hpp"
+#include "llmq/embedded/texts.hpp"
+#include "llmq/formats/imatrix.hpp"
+#include "llmq/pipeline/quantize.hpp"
+#include "pipeline/analyze_run.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kFewSamples = 128;
+constexpr std::uint64_t kManySamples = 1024;
+
+void check_output(const AnalyzeOptions& options, const fs::path& output) {
+  const fs::path directory = output.has_parent_path() ? output.parent_path() : fs::path(".");
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK | X_OK) != 0) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", directory.string()),
+                "Choose another --output");
+  }
+  if (fs::is_directory(output)) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: is a directory", output.string()),
+                "Give a file name with --output");
+  }
+  if (is_same_file(output, options.model) || (options.data && is_same_file(output, *options.data))) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: output is the same file as an input", output.string()),
+                "Choose another --output");
+  }
+}
+
+void warn_about_samples(Log& log, const SampleSet& samples, std::uint64_t requested) {
+  const std::uint64_t count = samples.samples.size();
+  if (count < requested) {
+    log.status(fmt::format("Note: the text gives {} samples of {} tokens, {} were asked for", count, samples.ctx,
+                           requested));
+  }
+  if (count < kFewSamples) log.warn(fmt::format("{} calibration samples are few; {} or more are better", count, kFewSamples));
+  if (count > kManySamples) log.warn(fmt::format("{} calibration samples take long and rarely help", count));
+}
+
+/// The smallest L that fits the memory limit; L given by the user is only checked.
+GridPlace choose_grid(const StageContext& context, const ModelSource& source, const AnalyzeOptions& options,
+                      const SampleSet& samples) {
+  const auto ranks = static_cast<std::uint32_t>(context.comm.size());
+  const auto rank = static_cast<std::uint32_t>(context.comm.rank());
+  const std::uint32_t n_layers = source.spec().n_layers;
+  const std::unique_ptr<ForwardPass> pass = make_forward_pass(source.spec());
+  context.log.detail(pass->description());
+  std::uint64_t needed = 0;
+  const auto fits = [&](const GridPlace& grid) {
+    needed = AnalyzeRun::planned_bytes(source, *pass, context.threads, samples.samples.size(), samples.ctx, grid);
+    return needed <= context.memory_limit_bytes;
+  };
+  if (options.layer_groups > 0) {
+    const GridPlace grid = place_in_grid(rank, ranks, options.layer_groups, n_layers);
+    if (!fits(grid)) require_memory(context, needed, "the analyze plan");
+    return grid;
+  }
+  std::uint64_t smallest = ~std::uint64_t{0};
+  for (std::uint32_t groups = 1; groups <= std::min(ranks, n_layers); ++groups) {
+    if (ranks % groups != 0) continue;
+    // Judged for the first layer group, which never holds fewer layers than the others: every rank decides alike.
+    if (fits(place_in_grid(0, ranks, groups, n_layers))) return place_in_grid(rank, ranks, groups, n_layers);
+    smallest = std::min(smallest, needed);
+  }
+  require_memory(context, smallest, "the analyze plan");
+  throw InternalError("no grid was chosen");
+}
+
+JobIdentity identify(const std::string& model, const Tokenizer& tokenizer, const SampleSet& samples) {
+  JobIdentity identity("analyze");
+  identity.add("version", LLMQ_VERSION);
+  identity.add("model", model);
+  identity.add("tokenizer", tokenizer.content_hash());
+  identity.add("method", "activation");
+  identity.add("data", samples.dataset_hash);
+  identity.add("samples", std::to_string(samples.samples.size()));
+  identity.add("ctx", std::to_string(samples.ctx));
+  return identity;
+}
+
+ImatrixEntry to_entry(const InputAccumulator& total) {
+  ImatrixEntry entry;
+  entry.in_features = total.in_features();
+  for (std::size_t j = 0; j < total.in_features(); ++j) {
+    entry.sum_sq.push_back(from_fixed(total.sum_sq[j], kSumFractionBits));
+    entry.sum.push_back(from_fixed(total.sum[j], kSumFractionBits));
+    entry.sum_quad.push_back(from_fixed(total.sum_quad[j], kQuadFractionBits));
+  }
+  entry.max_abs = total.max_abs;
+  entry.counts = {total.count};
+  return entry;
+}
+
+Imatrix to_imatrix(const std::vector<LayerAccumulators>& totals) {
+  Imatrix imatrix;
+  for (std::size_t layer = 0; layer < totals.size(); ++layer) {
+    for (std::size_t i = 0; i < totals[layer].size(); ++i) {
+      for (const std::string_view weight : layer_inputs()[i].weights) {
+        imatrix.entries[fmt::format("blk.{}.{}", layer, weight)] = to_entry(totals[layer][i]);
+      }
+    }
+  }
+  return imatrix;
+}
+
+void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
+  double sum = 0;
+  double square = 0;
+  std::uint64_t count = 0;
+  result.statistic_min = INFINITY;
+  result.statistic_max = -INFINITY;
+  for (const auto& [name, entry] : imatrix.entries) {
+    for (const float value : entry.importance()) {
+      sum += value;
+      square += static_cast<double>(value) * value;
+      ++count;
+      result.statistic_min = std::min<double>(result.statistic_min, value);
+      result.statistic_max = std::max<double>(result.statistic_max, value);
+    }
+  }
+  result.statistic_mean = sum / static_cast<double>(count);
+  result.statistic_std = std::sqrt(std::max(0.0, square / static_cast<double>(count) -
+                                                     result.statistic_mean * result.statistic_mean));
+}
+
+}  // namespace
+
+AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  AnalyzeResult result;
+  result.model_path = options.model;
+  result.output_path = options.output.empty() ? fs::path(model_base_name(options.model) + ".imatrix") : options.output;
+  context.log.status(fmt::format("Loading model: {}", options.model.string()));
+
+  std::unique_ptr<ModelSource> source;
+  std::unique_ptr<Tokenizer> tokenizer;
+  SampleSet samples;
+  GridPlace grid;
+  std::string fingerprint;
+  std::optional<JobIdentity> identity;
+  context.comm.together("plan", [&] {
+    source = open_model(options.model);
+    if (context.comm.is_root()) check_output(options, result.output_path);
+    tokenizer = make_tokenizer(source->vocabulary());
+    samples = make_samples({options.data, embedded_calibration_text(), "llm-quantize-calibration", options.ctx,
+                            options.samples, source->spec().context_length},
+                           *tokenizer, context.log);
+    warn_about_samples(context.log, samples, options.samples);
+    fingerprint = source->fingerprint();
+    identity = identify(fingerprint, *tokenizer, samples);
+    grid = choose_grid(context, *source, options, samples);
+  });
+  context.log.status(fmt::format("Collecting calibration data: {} samples", samples.samples.size()));
+  context.log.status(fmt::format("Ranks: {} layer groups x {} sample groups", grid.layer_groups, grid.sample_groups));
+  context.log.status("Computing importance matrix (activation_magnitude)");
+
+  JobDirectory job(context, options.checkpoints, *identity);
+  AnalyzeRun run(context, *source, samples, grid, job, options.checkpoints);
+  if (job.resuming()) run.resume();
+  run.execute();
+  const std::vector<LayerAccumulators> totals = run.take_totals();
+
+  context.comm.together("write the imatrix", [&] {
+    if (!context.comm.is_root()) return;
+    Imatrix imatrix = to_imatrix(totals);
+    imatrix.dataset_name = samples.dataset_name;
+    imatrix.dataset_hash = "sha256:" + samples.dataset_hash;
+    imatrix.model_hash = "sha256:" + fingerprint;
+    imatrix.tokenizer_hash = "sha256:" + tokenizer->content_hash();
+    imatrix.ctx = samples.ctx;
+    imatrix.samples = samples.samples.size();
+    summarize(imatrix, result);
+    result.content_hash = imatrix.content_hash();
+    write_imatrix_hdf5(imatrix, result.output_path);
+  });
+  job.remove();
+  result.num_layers = source->spec().n_layers;
+  result.calibration_samples = samples.samples.size();
+  result.ctx = samples.ctx;
+  result.layer_groups = grid.layer_groups;
+  result.sample_groups = grid.sample_groups;
+  for (const char* phase : {"load", "compute", "exchange", "checkpoint"}) {
+    const auto found = run.seconds().find(phase);
+    const auto micros = static_cast<std::int64_t>((found == run.seconds().end() ? 0.0 : found->second) * 1e6);
+    result.phase_seconds[phase] =
+        static_cast<double>(context.comm.all_reduce_value(micros, comm::ReduceOp::max, "collect times")) * 1e-6;
+  }
+  result.peak_memory_bytes =
+      context.comm.all_reduce_value<std::uint64_t>(peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.tokens_per_second = static_cast<double>(result.calibration_samples * result.ctx) / result.seconds;
+  context.log.status(fmt::format("Complete: {}", result.output_path.string()));
+  return result;
+}
+
+}  // namespace llmq

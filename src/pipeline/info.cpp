@@ -1,0 +1,121 @@
+#include "llmq/pipeline/info.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/formats/gguf.hpp"
+#include "llmq/formats/imatrix.hpp"
+#include "llmq/model/source.hpp"
+#include "llmq/pipeline/quantize.hpp"
+#include "llmq/quant/type_policy.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string file_type_name(const GgufMetadata& metadata) {
+  const auto number = metadata.integer("general.file_type");
+  if (!number) return "unknown";
+  for (const FileLevel& level : file_levels()) {
+    if (level.file_type == static_cast<std::uint64_t>(*number)) return std::string(level.name);
+  }
+  return fmt::format("file type {}", *number);
+}
+
+std::string value_text(const GgufValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  if (const auto* number = std::get_if<std::uint32_t>(&value)) return std::to_string(*number);
+  if (const auto* number = std::get_if<std::int32_t>(&value)) return std::to_string(*number);
+  return "";
+}
+
+void add_gguf_details(const fs::path& path, ModelInfo& info) {
+  const GgufFile file(path);
+  const GgufHeader& header = file.header();
+  info.architecture = header.metadata.string("general.architecture").value_or("");
+  info.file_type = file_type_name(header.metadata);
+  std::uint64_t bytes = 0;
+  std::uint64_t weights = 0;
+  for (const GgufTensorInfo& tensor : header.tensors) {
+    ++info.tensors_by_type[std::string(type_name(tensor.type))];
+    bytes += tensor.size_bytes;
+    weights += tensor.elements();
+  }
+  info.bits_per_weight = weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  for (const auto& pair : header.metadata.pairs()) {
+    if (pair.key.starts_with("llm_quantize.") || pair.key.starts_with("quantize.")) {
+      info.provenance.emplace_back(pair.key, value_text(pair.value));
+    }
+  }
+}
+
+ModelInfo model_info(const fs::path& path) {
+  const auto source = open_model(path);
+  const ModelSpec& spec = source->spec();
+  ModelInfo info;
+  info.model_name = source->is_gguf() ? spec.name : model_base_name(path);
+  info.architecture = spec.class_name;
+  info.parameter_count = source->parameter_count();
+  info.hidden_size = spec.hidden_size;
+  info.num_layers = spec.n_layers;
+  info.num_heads = spec.n_heads;
+  info.num_kv_heads = spec.n_kv_heads;
+  info.vocab_size = spec.vocab_size;
+  info.context_length = spec.context_length;
+  info.torch_dtype = spec.torch_dtype;
+  info.bytes = source->stored_bytes();
+  if (source->is_gguf()) {
+    add_gguf_details(path, info);
+    info.bytes = fs::file_size(path);
+  }
+  return info;
+}
+
+ImatrixInfo imatrix_info(const fs::path& path) {
+  const Imatrix imatrix = read_imatrix(path);
+  ImatrixInfo info;
+  info.method = imatrix.method;
+  info.dataset = imatrix.dataset_name;
+  info.samples = imatrix.samples;
+  info.ctx = imatrix.ctx;
+  info.entries = imatrix.entries.size();
+  info.content_hash = imatrix.content_hash();
+  info.model_hash = imatrix.model_hash;
+  double sum = 0;
+  std::uint64_t count = 0;
+  info.importance_min = INFINITY;
+  info.importance_max = -INFINITY;
+  for (const auto& [name, entry] : imatrix.entries) {
+    if (std::find(entry.counts.begin(), entry.counts.end(), 0u) != entry.counts.end()) {
+      info.uncovered_experts.push_back(name);
+    }
+    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
+      for (const float value : entry.importance(mat)) {
+        sum += value;
+        ++count;
+        info.importance_min = std::min<double>(info.importance_min, value);
+        info.importance_max = std::max<double>(info.importance_max, value);
+      }
+    }
+  }
+  info.importance_mean = count == 0 ? 0 : sum / static_cast<double>(count);
+  return info;
+}
+
+}  // namespace
+
+Info read_info(const fs::path& path) {
+  Info info;
+  if (fs::is_regular_file(path) && looks_like_imatrix(path)) {
+    info.imatrix = imatrix_info(path);
+  } else {
+    info.model = model_info(path);
+  }
+  return info;
+}
+
+}  // namespace llmq

@@ -1,0 +1,221 @@
+// Order of a run: check, plan, reserve the exact size as NAME.partial, units, verify, sync, rename.
+// SPDX-License-Identifier: Apache-2.0
+#include "llmq/pipeline/quantize.hpp"
+
+#include <chrono>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/text.hpp"
+#include "llmq/pipeline/interrupt.hpp"
+#include "llmq/pipeline/quantize_plan.hpp"
+#include "llmq/quant/codec.hpp"
+#include "pipeline/job_directory.hpp"
+#include "pipeline/quantize_run.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+
+const FileLevel& require_level(const std::string& name) {
+  const FileLevel* level = find_file_level(name);
+  if (level == nullptr) {
+    std::vector<std::string_view> known;
+    for (const FileLevel& row : file_levels()) {
+      if (row.available) known.push_back(row.name);
+    }
+    throw Error(ExitCode::invalid_arguments, fmt::format("unknown quantization level \"{}\"", name),
+                fmt::format("Levels: {}", fmt::join(known, " ")));
+  }
+  if (!level->available) {
+    throw Error(ExitCode::unsupported_conversion, fmt::format("level {} is not supported yet", level->name),
+                "See llm-quantize quantize --help for the levels");
+  }
+  return *level;
+}
+
+fs::path output_path(const QuantizeOptions& options, const FileLevel& level) {
+  std::string name = options.output_name.empty() ? fmt::format("{}-{}", model_base_name(options.model), level.name)
+                                                 : options.output_name;
+  if (name.find('/') != std::string::npos) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("output name \"{}\" must not contain a slash", name),
+                "Put the directory into --output-dir");
+  }
+  if (!name.ends_with(".gguf")) name += ".gguf";
+  return options.output_dir / name;
+}
+
+void check_output(const QuantizeOptions& options, const fs::path& output) {
+  std::error_code error;
+  fs::create_directories(options.output_dir, error);
+  if (!fs::is_directory(options.output_dir) || ::access(options.output_dir.c_str(), W_OK | X_OK) != 0) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", options.output_dir.string()),
+                "Choose another --output-dir");
+  }
+  if (is_same_file(output, options.model) || (options.imatrix && is_same_file(output, *options.imatrix))) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: output is the same file as the input", output.string()),
+                "Choose another --output-name or --output-dir");
+  }
+  if (fs::is_directory(output)) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: is a directory", output.string()),
+                "Choose another --output-name");
+  }
+  if (fs::exists(output) && !options.force) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: output exists already", output.string()),
+                "Use --force to overwrite it, or choose another --output-name");
+  }
+}
+
+void check_requantize(const QuantizeOptions& options, const ModelSource& source) {
+  for (const ModelTensor& tensor : source.tensors()) {
+    if (block_type(tensor.stored_type).block_elems == 1 || options.allow_requantize) continue;
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{}: tensor {} is already quantized ({})", options.model.string(), tensor.name,
+                            type_name(tensor.stored_type)),
+                "Quantize from the original weights, or use --allow-requantize");
+  }
+}
+
+QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, const FileLevel& level,
+                        const fs::path& output) {
+  QuantizeResult result;
+  result.output_path = output;
+  result.level = level.name;
+  result.file_bytes = plan.file_bytes;
+  result.original_bytes = source.stored_bytes();
+  result.original_dtype = source.spec().torch_dtype;
+  result.compression_ratio = static_cast<double>(plan.file_bytes) / static_cast<double>(result.original_bytes);
+  result.layers = source.spec().n_layers;
+  result.units = plan.units.size();
+  std::uint64_t bytes = 0;
+  std::uint64_t weights = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    result.tensors.push_back({tensor.source->name, std::string(type_name(tensor.type)),
+                              std::string(type_name(tensor.source->stored_type)),
+                              tensor.fallback_from ? std::string(type_name(*tensor.fallback_from)) : "",
+                              tensor.source->elements(), tensor.size_bytes});
+    if (!tensor.quantized) continue;
+    bytes += tensor.size_bytes;
+    weights += tensor.source->elements();
+  }
+  result.effective_bpw = weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  return result;
+}
+
+void warn_about_plan(Log& log, const QuantizePlan& plan) {
+  std::uint64_t cost = 0;
+  std::size_t count = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.fallback_from) continue;
+    ++count;
+    const double wanted = bits_per_weight(*tensor.fallback_from) / 8 * static_cast<double>(tensor.source->elements());
+    cost += tensor.size_bytes - std::min(tensor.size_bytes, static_cast<std::uint64_t>(wanted));
+  }
+  if (count > 0) {
+    log.warn(fmt::format("{} tensors got a fallback type because their rows are no multiple of the block size "
+                         "(+{}); --dry-run lists them", count, format_size(cost)));
+  }
+  if (!plan.uncovered.empty()) {
+    log.warn(fmt::format("{} tensors have no importance in the imatrix and are quantized without: {}",
+                         plan.uncovered.size(), fmt::join(plan.uncovered, ", ")));
+  }
+}
+
+void check_disk(const fs::path& partial, std::uint64_t needed) {
+  const fs::path directory = partial.has_parent_path() ? partial.parent_path() : fs::path(".");
+  std::error_code error;
+  const std::uint64_t kept = fs::exists(partial) ? static_cast<std::uint64_t>(fs::file_size(partial, error)) : 0;
+  const std::uint64_t available = free_disk_bytes(directory);
+  if (needed <= kept || needed - kept <= available) return;
+  throw Error(ExitCode::validation,
+              fmt::format("not enough disk space in {}: {} needed, {} free", directory.string(),
+                          format_size(needed), format_size(available)),
+              "Free disk space or choose another --output-dir");
+}
+
+JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const Vocabulary&, const QuantizePlan& plan,
+                     const std::string& fingerprint) {
+  JobIdentity identity("quantize");
+  identity.add("version", LLMQ_VERSION);
+  identity.add("model", fingerprint);
+  identity.add("level", std::string(level.name));
+  identity.add("imatrix", imatrix == nullptr ? "none" : imatrix->content_hash());
+  identity.add("file_bytes", std::to_string(plan.file_bytes));
+  return identity;
+}
+
+}  // namespace
+
+std::string model_base_name(const fs::path& model) {
+  fs::path plain = fs::absolute(model).lexically_normal();
+  if (!plain.has_filename()) plain = plain.parent_path();
+  const std::string name = plain.filename().string();
+  return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
+}
+
+QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const FileLevel& level = require_level(options.level);
+  const fs::path output = output_path(options, level);
+  context.log.status(fmt::format("Loading model: {}", options.model.string()));
+
+  std::unique_ptr<ModelSource> source;
+  std::optional<Imatrix> imatrix;
+  QuantizePlan plan;
+  std::optional<JobIdentity> identity;
+  context.comm.together("plan", [&] {
+    source = open_model(options.model);
+    check_requantize(options, *source);
+    if (!options.dry_run && context.comm.is_root()) check_output(options, output);
+    if (options.imatrix) {
+      context.log.status(fmt::format("Loading importance matrix: {}", options.imatrix->string()));
+      imatrix = read_imatrix(*options.imatrix);
+    }
+    const std::string fingerprint = source->fingerprint();
+    const Vocabulary vocabulary = source->vocabulary();
+    plan = plan_quantize(*source, vocabulary, level, imatrix ? &*imatrix : nullptr, fingerprint);
+    require_memory(context, context.threads * unit_scratch_bytes(plan) + kBaseMemoryBytes, "the quantize plan");
+    identity = identify(level, imatrix ? &*imatrix : nullptr, vocabulary, plan, fingerprint);
+  });
+  warn_about_plan(context.log, plan);
+  QuantizeResult result = describe(plan, *source, level, output);
+  result.memory_plan_bytes = context.threads * unit_scratch_bytes(plan) + kBaseMemoryBytes;
+  result.dry_run = options.dry_run;
+  if (options.dry_run) return result;
+
+  fs::path partial = output;
+  partial += ".partial";
+  JobDirectory job(context, options.checkpoints, *identity);
+  context.comm.together("check disk space", [&] {
+    if (context.comm.is_root()) check_disk(partial, plan.file_bytes);
+  });
+  QuantizeRun run(context, *source, plan, job, partial);
+  try {
+    run.execute();
+    run.publish(output);
+  } catch (const Error& error) {
+    const bool resumable = job.enabled() && (error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
+                                             error.code() == ExitCode::out_of_memory);
+    if (context.comm.is_root() && !resumable) {
+      std::error_code ignored;
+      fs::remove(partial, ignored);
+      job.remove();
+    }
+    throw;
+  }
+  job.remove();
+  result.units_resumed = run.units_resumed();
+  result.phase_seconds = run.phase_seconds();
+  result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(peak_memory_bytes(), comm::ReduceOp::max,
+                                                                          "collect memory figures");
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(), format_size(plan.file_bytes),
+                                 result.effective_bpw));
+  return result;
+}
+
+}  // namespace llmq

@@ -1,0 +1,172 @@
+#include "llmq/pipeline/quantize_plan.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "llmq/core/checked.hpp"
+#include "llmq/core/error.hpp"
+
+namespace llmq {
+namespace {
+
+constexpr std::uint64_t kUnitElems = std::uint64_t{1} << 20;  // 4 MiB of f32: fits L2/L3, thousands of units a model
+constexpr std::size_t kMaxNamesShown = 8;
+
+/// Tensors that stay f32 in every file: vectors, norms and everything that is not a matmul weight.
+bool stays_f32(const ModelTensor& tensor) {
+  return tensor.n_dims <= 1 || tensor.name.ends_with("_norm.weight") || !tensor.name.ends_with(".weight") ||
+         tensor.name.ends_with("ffn_gate_inp.weight");
+}
+
+std::vector<TypeChoice> choose(const ModelSource& source, const FileLevel& level, bool has_imatrix) {
+  const ModelSpec& spec = source.spec();
+  const MixModel model{spec.architecture, spec.n_layers, spec.n_heads, spec.n_kv_heads, 0};
+  std::vector<MixTensor> tensors;
+  for (const ModelTensor& tensor : source.tensors()) {
+    tensors.push_back({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2],
+                       stays_f32(tensor) ? GgmlType::F32 : tensor.stored_type});
+  }
+  return choose_types(level, model, tensors, has_imatrix);
+}
+
+std::string join_names(const std::vector<std::string>& names) {
+  const std::size_t shown = std::min(names.size(), kMaxNamesShown);
+  std::string text;
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? "" : ", ") + names[i];
+  if (shown < names.size()) text += fmt::format(" and {} more", names.size() - shown);
+  return text;
+}
+
+/// Puts each tensor's importance into the plan and checks that the imatrix belongs to this model.
+void attach_importance(const Imatrix& imatrix, QuantizePlan& plan) {
+  std::size_t matched = 0;
+  for (PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.quantized) continue;
+    const auto found = imatrix.entries.find(tensor.source->name);
+    if (found == imatrix.entries.end()) {
+      if (tensor.source->layer >= 0) plan.uncovered.push_back(tensor.source->name);
+      continue;
+    }
+    const ImatrixEntry& entry = found->second;
+    const bool fits = entry.in_features == tensor.source->ne[0] && entry.n_mat == tensor.source->ne[2];
+    if (!fits && tensor.source->name == "token_embd.weight") continue;
+    if (!fits) {
+      throw Error(ExitCode::imatrix,
+                  fmt::format("imatrix entry {} has {} x {} columns, the model has {} x {}", found->first,
+                              entry.n_mat, entry.in_features, tensor.source->ne[2], tensor.source->ne[0]),
+                  "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
+    }
+    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) tensor.importance.push_back(entry.importance(mat));
+    ++matched;
+  }
+  const bool any_quantized = std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                                         [](const PlannedTensor& tensor) { return tensor.quantized; });
+  if (matched == 0 && any_quantized) {
+    throw Error(ExitCode::imatrix, "no entry of the imatrix fits a tensor of this model",
+                "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
+  }
+}
+
+void require_coverage(const FileLevel& level, bool has_imatrix, const QuantizePlan& plan) {
+  std::vector<std::string> missing;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.quantized && tensor.importance.empty() && requires_imatrix(tensor.type, level, tensor.source->name)) {
+      missing.push_back(tensor.source->name);
+    }
+  }
+  if (missing.empty()) return;
+  throw Error(ExitCode::imatrix,
+              has_imatrix ? fmt::format("{} requires importance for every tensor; not covered: {}", level.name,
+                                        join_names(missing))
+                          : fmt::format("{} requires an importance matrix", level.name),
+              "Make one with: llm-quantize analyze MODEL, then pass --imatrix MODEL.imatrix");
+}
+
+void write_provenance(const FileLevel& level, const Imatrix* imatrix, const std::string& fingerprint,
+                      GgufMetadata& metadata) {
+  metadata.set("general.file_type", level.file_type);
+  metadata.set("general.quantization_version", std::uint32_t{2});
+  metadata.set("llm_quantize.version", std::string(LLMQ_VERSION));
+  metadata.set("llm_quantize.recipe", std::string(level.name));
+  metadata.set("llm_quantize.source_fingerprint", "sha256:" + fingerprint);
+  if (imatrix == nullptr) return;
+  metadata.set("quantize.imatrix.file", "sha256:" + imatrix->content_hash().substr(0, 16));
+  if (!imatrix->dataset_name.empty()) metadata.set("quantize.imatrix.dataset", imatrix->dataset_name);
+  metadata.set("quantize.imatrix.entries_count", checked_cast<std::uint32_t>(imatrix->entries.size(), "imatrix entries"));
+  if (imatrix->samples > 0) {
+    metadata.set("quantize.imatrix.chunks_count", checked_cast<std::uint32_t>(imatrix->samples, "imatrix samples"));
+  }
+}
+
+/// Relative cost of a weight: searching types take several times longer than rounding types.
+double weight_cost(const PlannedTensor& tensor) {
+  if (!tensor.quantized || block_type(tensor.type).block_elems == 1) return 1;
+  return block_type(tensor.type).block_elems == 256 ? 12 : 4;
+}
+
+void lay_out(QuantizePlan& plan) {
+  for (const PlannedTensor& tensor : plan.tensors) {
+    GgufTensorInfo info;
+    info.name = tensor.source->name;
+    info.n_dims = tensor.source->n_dims;
+    info.ne = tensor.source->ne;
+    info.type = tensor.type;
+    plan.header.tensors.push_back(std::move(info));
+  }
+  plan.file_bytes = plan_gguf(plan.header);
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+    plan.tensors[i].offset_bytes = plan.header.data_start + plan.header.tensors[i].offset_bytes;
+    plan.tensors[i].size_bytes = plan.header.tensors[i].size_bytes;
+  }
+}
+
+void cut_units(QuantizePlan& plan) {
+  for (std::size_t index = 0; index < plan.tensors.size(); ++index) {
+    const PlannedTensor& tensor = plan.tensors[index];
+    const std::uint64_t elems = tensor.source->row_elems();
+    const std::uint64_t bytes = row_bytes(tensor.type, elems);
+    const std::uint64_t matrix_rows = tensor.source->ne[1];
+    const std::uint64_t step = std::max<std::uint64_t>(1, kUnitElems / std::max<std::uint64_t>(1, elems));
+    for (std::uint64_t row = 0; row < tensor.source->rows();) {
+      const std::uint64_t matrix_end = (row / matrix_rows + 1) * matrix_rows;
+      const std::uint64_t rows = std::min(step, matrix_end - row);
+      plan.units.push_back({static_cast<std::uint32_t>(index), row, rows, tensor.offset_bytes + row * bytes,
+                            rows * bytes, weight_cost(tensor) * static_cast<double>(rows * elems)});
+      plan.chunk_elems = std::max(plan.chunk_elems, rows * elems);
+      row += rows;
+    }
+  }
+}
+
+}  // namespace
+
+QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
+                           const Imatrix* imatrix, const std::string& fingerprint) {
+  QuantizePlan plan;
+  const std::vector<TypeChoice> choices = choose(source, level, imatrix != nullptr);
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    PlannedTensor tensor;
+    tensor.source = &source.tensors()[i];
+    tensor.type = choices[i].type;
+    tensor.quantized = choices[i].quantized;
+    tensor.fallback_from = choices[i].fallback_from;
+    plan.tensors.push_back(std::move(tensor));
+  }
+  if (imatrix != nullptr) attach_importance(*imatrix, plan);
+  require_coverage(level, imatrix != nullptr, plan);
+  write_model_metadata(source.spec(), source.parameter_count(), plan.header.metadata);
+  write_vocabulary(vocabulary, plan.header.metadata);
+  write_provenance(level, imatrix, fingerprint, plan.header.metadata);
+  lay_out(plan);
+  cut_units(plan);
+  return plan;
+}
+
+std::uint64_t unit_scratch_bytes(const QuantizePlan& plan) {
+  // f32 rows, encoded rows (at most as large), raw rows, and a head's worth of rows while permuting.
+  return plan.chunk_elems * 4 * 4;
+}
+
+}  // namespace llmq

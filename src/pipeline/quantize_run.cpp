@@ -1,0 +1,221 @@
+#include "pipeline/quantize_run.hpp"
+
+#include <chrono>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/hash.hpp"
+#include "llmq/pipeline/interrupt.hpp"
+#include "llmq/quant/codec.hpp"
+#include "pipeline/unit_scheduler.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr float kLargestHalf = 65504.0F;
+
+/// Adds the life of a scope to a counter of nanoseconds.
+class ScopeTimer {
+ public:
+  explicit ScopeTimer(std::atomic<std::int64_t>& total) : total_(total), start_(std::chrono::steady_clock::now()) {}
+  ~ScopeTimer() {
+    total_ += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_).count();
+  }
+  ScopeTimer(const ScopeTimer&) = delete;
+  ScopeTimer& operator=(const ScopeTimer&) = delete;
+
+ private:
+  std::atomic<std::int64_t>& total_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace
+
+QuantizeRun::QuantizeRun(const StageContext& context, const ModelSource& source, const QuantizePlan& plan,
+                         const JobDirectory& job, fs::path partial)
+    : context_(context), source_(source), plan_(plan), job_(job), partial_(std::move(partial)),
+      done_(plan.units.size(), 0) {}
+
+void QuantizeRun::execute() {
+  reserve_file();
+  if (job_.resuming()) find_finished_units();
+  context_.comm.together("open the journal", [&] {
+    journal_ = std::make_unique<QuantizeJournal>(
+        job_.enabled() ? std::optional<fs::path>(job_.path()) : std::nullopt, context_.comm.rank());
+  });
+
+  std::vector<std::uint32_t> pending;
+  std::vector<double> costs;
+  for (std::uint32_t unit = 0; unit < plan_.units.size(); ++unit) {
+    costs.push_back(plan_.units[unit].cost);
+    if (done_[unit] == 0) pending.push_back(unit);
+  }
+  const std::uint32_t layers = source_.spec().n_layers;
+  const double before = 1.0 - static_cast<double>(pending.size()) / static_cast<double>(plan_.units.size());
+  ProgressBar bar(context_.log, "Quantizing", layers, "layers");
+  std::vector<Scratch> scratch(context_.threads);
+  bool stopped = false;
+  SchedulerHooks hooks;
+  hooks.work = [&](std::uint32_t unit, std::size_t worker) { do_unit(unit, scratch[worker]); };
+  hooks.tick = [&](double fraction) {
+    const double whole = before + (1 - before) * fraction;
+    bar.update(static_cast<std::uint64_t>(whole * layers), whole);
+  };
+  hooks.stop = [&] { return stopped = stopped || interrupt_requested(); };
+  context_.comm.together("quantize", [&] {
+    run_units(context_, pending, costs, hooks);
+    if (stopped) {
+      throw Error(ExitCode::interrupted, "interrupted; finished units are kept",
+                  job_.enabled() ? fmt::format("Continue with --resume {}", job_.path().string()) : "");
+    }
+  });
+  bar.finish();
+  verify();
+}
+
+void QuantizeRun::reserve_file() {
+  context_.comm.together("reserve the output file", [&] {
+    if (!context_.comm.is_root()) return;
+    const bool keep = job_.resuming() && fs::exists(partial_);
+    if (job_.resuming() && !keep) context_.log.warn("no .partial file beside the output: starting over");
+    file_ = File(partial_, keep ? File::Mode::read_write : File::Mode::create_truncate);
+    partial_lock_ = std::make_unique<FileLock>(partial_);
+    if (!partial_lock_->owns()) {
+      throw Error(ExitCode::checkpoint, fmt::format("{} is being written by another run", partial_.string()),
+                  "Wait for the other run, or choose another --output-name");
+    }
+    if (!keep || file_.size() != plan_.file_bytes) file_.preallocate(plan_.file_bytes);
+    file_.write_at(encode_gguf_head(plan_.header), 0);
+  });
+  context_.comm.together("open the output file", [&] {
+    if (context_.comm.is_root()) return;
+    file_ = File(partial_, File::Mode::read_write);
+    if (file_.size() != plan_.file_bytes) {
+      throw Error(ExitCode::general, fmt::format("{}: ranks do not see the same file", partial_.string()),
+                  "The output directory must be on a file system that all ranks share");
+    }
+  });
+}
+
+bool QuantizeRun::unit_matches(std::uint32_t index, std::uint64_t checksum) const {
+  const QuantizeUnit& unit = plan_.units[index];
+  std::vector<std::byte> bytes(unit.size_bytes);
+  file_.read_at(bytes, unit.offset_bytes);
+  return checksum64(bytes) == checksum;
+}
+
+void QuantizeRun::find_finished_units() {
+  context_.comm.together("check finished units", [&] {
+    const auto claims = QuantizeJournal::read_all(job_.path());
+    for (const auto& [unit, checksum] : claims) {
+      if (unit >= plan_.units.size() || unit % static_cast<std::uint64_t>(context_.comm.size()) !=
+                                            static_cast<std::uint64_t>(context_.comm.rank())) {
+        continue;
+      }
+      if (!unit_matches(static_cast<std::uint32_t>(unit), checksum)) continue;
+      done_[unit] = 1;
+      resumed_[unit] = checksum;
+    }
+  });
+  context_.comm.all_reduce(std::span(done_), comm::ReduceOp::max, "share finished units");
+  for (const std::uint64_t flag : done_) units_resumed_ += flag;
+  context_.log.status(fmt::format("Resuming: {} of {} units are done", units_resumed_, plan_.units.size()));
+}
+
+void QuantizeRun::check_values(const PlannedTensor& tensor, const QuantizeUnit& unit,
+                               std::span<const float> weights) const {
+  const float limit = tensor.type == GgmlType::F16 ? kLargestHalf : std::numeric_limits<float>::max();
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (std::fabs(weights[i]) <= limit) continue;  // false for NaN
+    const std::uint64_t elems = tensor.source->row_elems();
+    const bool finite = std::isfinite(weights[i]);
+    throw Error(ExitCode::validation,
+                fmt::format("tensor {} ({}), row {}, column {}: {} {}", tensor.source->name,
+                            tensor.source->source_name, unit.row + i / elems, i % elems, weights[i],
+                            finite ? "does not fit F16" : "is not a finite weight"),
+                finite ? "Use level BF16 or F32" : "The checkpoint is damaged; fetch it again");
+  }
+}
+
+void QuantizeRun::do_unit(std::uint32_t index, Scratch& scratch) {
+  const QuantizeUnit& unit = plan_.units[index];
+  const PlannedTensor& tensor = plan_.tensors[unit.tensor];
+  const std::uint64_t elems = tensor.source->row_elems();
+  scratch.weights.resize(unit.rows * elems);
+  scratch.encoded.resize(unit.size_bytes);
+  {
+    const ScopeTimer timer(nanoseconds_[kRead]);
+    source_.read_rows(*tensor.source, unit.row, unit.rows, RowOrder::gguf, scratch.weights);
+  }
+  {
+    const ScopeTimer timer(nanoseconds_[kEncode]);
+    check_values(tensor, unit, scratch.weights);
+    std::span<const float> importance;
+    if (!tensor.importance.empty()) importance = tensor.importance[unit.row / tensor.source->ne[1]];
+    encode_rows(tensor.type, scratch.weights, elems, importance, scratch.encoded);
+  }
+  const ScopeTimer timer(nanoseconds_[kWrite]);
+  file_.write_at(scratch.encoded, unit.offset_bytes);
+  journal_->record(index, checksum64(scratch.encoded));
+}
+
+void QuantizeRun::verify() const {
+  // Every unit is claimed by exactly one rank; each claim is read back by another rank than its writer.
+  std::vector<std::uint64_t> claims;
+  const auto add = [&](const std::map<std::uint64_t, std::uint64_t>& records) {
+    for (const auto& [unit, checksum] : records) claims.insert(claims.end(), {unit, checksum});
+  };
+  add(journal_->records());
+  add(resumed_);
+  const auto gathered = context_.comm.gather(std::span<const std::uint64_t>(claims), "collect checksums");
+  std::vector<std::uint64_t> checksums(plan_.units.size(), 0);
+  context_.comm.together("verify the file", [&] {
+    if (!context_.comm.is_root()) return;
+    std::vector<int> owners(plan_.units.size(), 0);
+    for (const auto& part : gathered) {
+      for (std::size_t i = 0; i + 1 < part.size(); i += 2) {
+        ++owners.at(part[i]);
+        checksums[part[i]] = part[i + 1];
+      }
+    }
+    for (std::size_t unit = 0; unit < owners.size(); ++unit) {
+      if (owners[unit] != 1) throw InternalError(fmt::format("unit {} was done {} times", unit, owners[unit]));
+    }
+  });
+  context_.comm.broadcast(std::span(checksums), 0, "share checksums");
+  context_.comm.together("verify the file", [&] {
+    const auto size = static_cast<std::uint32_t>(context_.comm.size());
+    for (auto unit = static_cast<std::uint32_t>(context_.comm.rank()); unit < plan_.units.size(); unit += size) {
+      if (unit_matches(unit, checksums[unit])) continue;
+      throw Error(ExitCode::general, fmt::format("{}: bytes at {} are not what was written", partial_.string(),
+                                                 plan_.units[unit].offset_bytes),
+                  "The file system lost data; run again on another one");
+    }
+    // Each rank syncs what it wrote through its own descriptor.
+    file_.sync();
+  });
+}
+
+void QuantizeRun::publish(const fs::path& output) {
+  context_.comm.together("publish the file", [&] {
+    if (!context_.comm.is_root()) return;
+    const GgufFile written(partial_);
+    if (written.header().tensors.size() != plan_.tensors.size()) throw InternalError("written file lost tensors");
+    publish_file(partial_, output);
+  });
+}
+
+std::map<std::string, double> QuantizeRun::phase_seconds() const {
+  std::vector<std::int64_t> totals;
+  for (const auto& value : nanoseconds_) totals.push_back(value.load());
+  context_.comm.all_reduce(std::span(totals), comm::ReduceOp::sum, "collect times");
+  return {{"read", static_cast<double>(totals[kRead]) * 1e-9},
+          {"encode", static_cast<double>(totals[kEncode]) * 1e-9},
+          {"write", static_cast<double>(totals[kWrite]) * 1e-9}};
+}
+
+}  // namespace llmq

@@ -1,0 +1,66 @@
+// The working part of a quantize run: the .partial file, the units, verification and publishing.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "llmq/core/file.hpp"
+#include "llmq/pipeline/quantize_plan.hpp"
+#include "llmq/pipeline/stage_context.hpp"
+#include "pipeline/job_directory.hpp"
+#include "pipeline/quantize_journal.hpp"
+
+namespace llmq {
+
+/// Program, libraries, file heads: what a quantize process takes beside its units.
+inline constexpr std::uint64_t kBaseMemoryBytes = std::uint64_t{64} << 20;
+
+class QuantizeRun {
+ public:
+  QuantizeRun(const StageContext& context, const ModelSource& source, const QuantizePlan& plan,
+              const JobDirectory& job, std::filesystem::path partial);
+
+  /// Collective: reserves the file, finds what an earlier start has left, does the rest, verifies.
+  void execute();
+  /// Collective: syncs, renames, checks the finished file with the strict reader.
+  void publish(const std::filesystem::path& output);
+
+  std::uint64_t units_resumed() const noexcept { return units_resumed_; }
+  /// Collective: seconds by phase, summed over threads and ranks.
+  std::map<std::string, double> phase_seconds() const;
+
+ private:
+  enum Phase { kRead, kEncode, kWrite, kPhases };
+  struct Scratch {
+    std::vector<float> weights;
+    std::vector<std::byte> encoded;
+  };
+
+  void reserve_file();
+  void find_finished_units();
+  void do_unit(std::uint32_t index, Scratch& scratch);
+  void check_values(const PlannedTensor& tensor, const QuantizeUnit& unit, std::span<const float> weights) const;
+  void verify() const;
+  bool unit_matches(std::uint32_t index, std::uint64_t checksum) const;
+
+  const StageContext& context_;
+  const ModelSource& source_;
+  const QuantizePlan& plan_;
+  const JobDirectory& job_;
+  std::filesystem::path partial_;
+  File file_;
+  std::unique_ptr<FileLock> partial_lock_;
+  std::unique_ptr<QuantizeJournal> journal_;
+  std::vector<std::uint64_t> done_;          ///< 1 for units that stand in the file already
+  std::map<std::uint64_t, std::uint64_t> resumed_;   ///< of those this rank has checked: unit -> checksum
+  std::uint64_t units_resumed_ = 0;
+  std::array<std::atomic<std::int64_t>, kPhases> nanoseconds_{};
+};
+
+}  // namespace llmq
