@@ -126,10 +126,6 @@ void File::sync() const {
   if (::fsync(fd_) != 0) throw_io("sync", path_, errno);
 }
 
-void File::drop_cache(std::uint64_t offset, std::uint64_t length) const noexcept {
-  ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_DONTNEED);
-}
-
 void File::close() {
   if (fd_ < 0) return;
   const int fd = std::exchange(fd_, -1);

@@ -40,8 +40,6 @@ class File {
   void truncate(std::uint64_t bytes) const;
   /// Makes written data survive a power cut.
   void sync() const;
-  /// Tells the kernel that the pages of [offset, offset+length) will not be read again.
-  void drop_cache(std::uint64_t offset, std::uint64_t length) const noexcept;
   void close();
 
  private:

@@ -38,6 +38,8 @@ class GgufMetadata {
   struct Pair { std::string key; GgufValue value; };
 
   void set(std::string key, GgufValue value);
+  /// Adds a key known to be new, without looking for it: for readers that check duplicates themselves.
+  void append(std::string key, GgufValue value) { pairs_.push_back({std::move(key), std::move(value)}); }
   const GgufValue* find(std::string_view key) const noexcept;
   bool contains(std::string_view key) const noexcept { return find(key) != nullptr; }
   const std::vector<Pair>& pairs() const noexcept { return pairs_; }

@@ -36,8 +36,6 @@ class SafetensorsCheckpoint {
   const SafetensorsTensor* find(std::string_view name) const noexcept;
   /// Reads `out.size()` bytes of a tensor from byte `begin` of its data. Thread-safe.
   void read(const SafetensorsTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const;
-  /// Tells the kernel those bytes will not be read again.
-  void drop_cache(const SafetensorsTensor& tensor, std::uint64_t begin, std::uint64_t size) const noexcept;
   std::uint64_t total_bytes() const noexcept;  ///< sum of tensor bytes
   const std::vector<File>& shards() const noexcept { return shards_; }
   /// Cheap content identity: SHA-256 over names, dtypes, shapes, sizes and three 4 KiB samples of every tensor.

@@ -1,0 +1,116 @@
+#include "formats/hdf5/handle.hpp"
+
+#include <fmt/format.h>
+
+#include "llmq/core/text.hpp"
+
+namespace llmq::h5 {
+namespace {
+
+constexpr std::size_t kMaxTextBytes = 1 << 16;
+
+/// Message of the innermost entry of the library's error stack.
+std::string innermost_message() {
+  std::string message;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD,
+           [](unsigned, const H5E_error2_t* entry, void* out) -> herr_t {
+             auto& text = *static_cast<std::string*>(out);
+             if (text.empty() && entry->desc != nullptr) text = entry->desc;
+             return 0;
+           },
+           &message);
+  H5Eclear2(H5E_DEFAULT);
+  return message.empty() ? "unknown failure" : message;
+}
+
+}  // namespace
+
+Hdf5Error::Hdf5Error(ExitCode code, std::string_view call, const std::string& path)
+    : Error(code, fmt::format("{}: HDF5 {} failed: {}", path, call, innermost_message()),
+            code == ExitCode::imatrix ? "Make a new one with: llm-quantize analyze MODEL" : "") {}
+
+PropertyHandle Context::timeless(hid_t kind) const {
+  PropertyHandle list(id(H5Pcreate(kind), "H5Pcreate"));
+  ok(H5Pset_obj_track_times(list, 0), "H5Pset_obj_track_times");
+  return list;
+}
+
+FileHandle Context::create(const std::string& path) const {
+  const PropertyHandle creation = timeless(H5P_FILE_CREATE);
+  const PropertyHandle access(id(H5Pcreate(H5P_FILE_ACCESS), "H5Pcreate"));
+  ok(H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18), "H5Pset_libver_bounds");
+  return FileHandle(id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), "H5Fcreate"));
+}
+
+FileHandle Context::open(const std::string& path) const {
+  return FileHandle(id(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), "H5Fopen"));
+}
+
+void Context::write_text(hid_t object, const char* name, const std::string& value) const {
+  const TypeHandle type(id(H5Tcopy(H5T_C_S1), "H5Tcopy"));
+  ok(H5Tset_size(type, value.size() + 1), "H5Tset_size");
+  ok(H5Tset_cset(type, H5T_CSET_UTF8), "H5Tset_cset");
+  const SpaceHandle space(id(H5Screate(H5S_SCALAR), "H5Screate"));
+  const AttributeHandle attribute(id(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), "H5Acreate2"));
+  ok(H5Awrite(attribute, type, value.c_str()), "H5Awrite");
+}
+
+void Context::write_number(hid_t object, const char* name, std::uint64_t value) const {
+  const SpaceHandle space(id(H5Screate(H5S_SCALAR), "H5Screate"));
+  const AttributeHandle attribute(id(H5Acreate2(object, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT), "H5Acreate2"));
+  ok(H5Awrite(attribute, H5T_NATIVE_UINT64, &value), "H5Awrite");
+}
+
+std::string Context::read_text(hid_t object, const char* name) const {
+  const AttributeHandle attribute(id(H5Aopen(object, name, H5P_DEFAULT), "H5Aopen"));
+  const TypeHandle type(id(H5Aget_type(attribute), "H5Aget_type"));
+  const std::size_t size = H5Tget_size(type);
+  if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || size == 0 || size > kMaxTextBytes) {
+    fail(fmt::format("attribute {} is not a short string", name));
+  }
+  const SpaceHandle space(id(H5Aget_space(attribute), "H5Aget_space"));
+  if (H5Sget_simple_extent_npoints(space) != 1) fail(fmt::format("attribute {} is not one value", name));
+  std::string value(size, '\0');
+  const TypeHandle memory(id(H5Tcopy(H5T_C_S1), "H5Tcopy"));
+  ok(H5Tset_size(memory, size), "H5Tset_size");
+  ok(H5Tset_cset(memory, H5Tget_cset(type)), "H5Tset_cset");
+  ok(H5Aread(attribute, memory, value.data()), "H5Aread");
+  value.resize(value.find('\0') == std::string::npos ? size : value.find('\0'));
+  if (!is_valid_utf8(value)) fail(fmt::format("attribute {} is not UTF-8", name));
+  return value;
+}
+
+std::uint64_t Context::read_number(hid_t object, const char* name) const {
+  const AttributeHandle attribute(id(H5Aopen(object, name, H5P_DEFAULT), "H5Aopen"));
+  const TypeHandle type(id(H5Aget_type(attribute), "H5Aget_type"));
+  const SpaceHandle space(id(H5Aget_space(attribute), "H5Aget_space"));
+  if (H5Tget_class(type) != H5T_INTEGER || H5Sget_simple_extent_npoints(space) != 1) {
+    fail(fmt::format("attribute {} is not a number", name));
+  }
+  std::uint64_t value = 0;
+  ok(H5Aread(attribute, H5T_NATIVE_UINT64, &value), "H5Aread");
+  return value;
+}
+
+std::uint64_t Context::check_dataset(hid_t dataset, hid_t type, const char* name, std::vector<hsize_t>& shape,
+                                     std::uint64_t max_elems) const {
+  const TypeHandle stored(id(H5Dget_type(dataset), "H5Dget_type"));
+  if (H5Tequal(stored, type) <= 0) fail(fmt::format("dataset {} has another type than expected", name));
+  const SpaceHandle space(id(H5Dget_space(dataset), "H5Dget_space"));
+  const int rank = H5Sget_simple_extent_ndims(space);
+  if (rank < 1 || rank > 2) fail(fmt::format("dataset {} has {} dimensions", name, rank));
+  shape.resize(static_cast<std::size_t>(rank));
+  ok(H5Sget_simple_extent_dims(space, shape.data(), nullptr), "H5Sget_simple_extent_dims");
+  std::uint64_t count = 1;
+  for (const hsize_t extent : shape) {
+    if (extent > 0 && count > max_elems / extent) fail(fmt::format("dataset {} is larger than its file", name));
+    count *= extent;
+  }
+  // Contiguous data must really be in the file: a damaged head may promise more.
+  if (count > 0 && H5Dget_storage_size(dataset) != count * H5Tget_size(stored)) {
+    fail(fmt::format("dataset {} is not completely stored", name));
+  }
+  return count;
+}
+
+}  // namespace llmq::h5
