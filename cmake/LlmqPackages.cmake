@@ -1,10 +1,11 @@
 # External packages. docs/dependencies.md says why each is here.
-function(llmq_require NAME DEBIAN_PACKAGE)
+# A macro: the variables that find modules set must reach the caller.
+macro(llmq_require NAME DEBIAN_PACKAGE)
   find_package(${NAME} QUIET ${ARGN})
   if(NOT ${NAME}_FOUND)
     message(FATAL_ERROR "${NAME} not found: apt-get install ${DEBIAN_PACKAGE} (or run ./dev setup)")
   endif()
-endfunction()
+endmacro()
 
 function(llmq_require_pkg TARGET MODULE DEBIAN_PACKAGE)
   pkg_check_modules(${TARGET} QUIET IMPORTED_TARGET GLOBAL ${MODULE})
@@ -26,7 +27,6 @@ llmq_require(nlohmann_json nlohmann-json3-dev)
 llmq_require(OpenSSL libssl-dev)
 llmq_require_pkg(xxhash libxxhash libxxhash-dev)
 llmq_require_pkg(pcre2 libpcre2-8 libpcre2-dev)
-llmq_require_pkg(utf8proc libutf8proc libutf8proc-dev)
 llmq_require_pkg(sentencepiece sentencepiece libsentencepiece-dev)
 llmq_require(Torch libtorch-dev)
 if(LLMQ_BUILD_TESTS)

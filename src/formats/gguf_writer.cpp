@@ -1,6 +1,7 @@
 // Writing the head of a GGUF file: first all sizes and offsets, then the bytes.
 // SPDX-License-Identifier: Apache-2.0
-#include <cstring>
+#include <span>
+#include <string>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -18,20 +19,20 @@ class ByteWriter {
   template <typename T>
     requires std::is_arithmetic_v<T>
   void number(T value) {
-    const auto* from = reinterpret_cast<const std::byte*>(&value);
-    bytes_.insert(bytes_.end(), from, from + sizeof value);
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
   }
   void string(std::string_view text) {
     number(std::uint64_t{text.size()});
-    const auto* from = reinterpret_cast<const std::byte*>(text.data());
-    bytes_.insert(bytes_.end(), from, from + text.size());
+    bytes_.append(text);
   }
-  void pad_to(std::uint64_t alignment) { bytes_.resize(align_up(bytes_.size(), alignment), std::byte{0}); }
-  std::vector<std::byte> take() { return std::move(bytes_); }
-  std::uint64_t size() const noexcept { return bytes_.size(); }
+  void pad_to(std::uint64_t alignment) { bytes_.resize(align_up(bytes_.size(), alignment), '\0'); }
+  std::vector<std::byte> take() const {
+    const auto bytes = std::as_bytes(std::span(bytes_));
+    return {bytes.begin(), bytes.end()};
+  }
 
  private:
-  std::vector<std::byte> bytes_;
+  std::string bytes_;
 };
 
 /// Value type ids by the order of alternatives in GgufValue and GgufArray.

@@ -96,15 +96,16 @@ SampleSet make_samples(const SampleRequest& request, const Tokenizer& tokenizer,
     log.status(fmt::format("Note: samples have {} tokens, the context of the model", set.ctx));
   }
   std::vector<TokenId> ids;
-  const std::optional<TokenId> bos = tokenizer.adds_bos() ? tokenizer.vocabulary().bos : std::nullopt;
-  if (bos) ids.push_back(*bos);
+  const bool add_bos = tokenizer.adds_bos();
+  const TokenId bos = tokenizer.vocabulary().bos.value_or(-1);
+  if (add_bos) ids.push_back(bos);
   const std::vector<TokenId> body = tokenizer.encode(text);
   ids.insert(ids.end(), body.begin(), body.end());
   for (std::size_t begin = 0; begin + set.ctx <= ids.size() && set.samples.size() < request.max_samples;
        begin += set.ctx) {
     set.samples.emplace_back(ids.begin() + static_cast<std::ptrdiff_t>(begin),
                              ids.begin() + static_cast<std::ptrdiff_t>(begin + set.ctx));
-    if (bos) set.samples.back()[0] = *bos;
+    if (add_bos) set.samples.back()[0] = bos;
   }
   if (set.samples.empty()) {
     throw Error(ExitCode::calibration_data,

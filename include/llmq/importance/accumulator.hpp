@@ -20,7 +20,8 @@ inline constexpr int kQuadFractionBits = 40;
 /// Statistics of one matmul input over some set of samples.
 class InputAccumulator {
  public:
-  explicit InputAccumulator(std::size_t in_features = 0);
+  InputAccumulator() = default;
+  explicit InputAccumulator(std::size_t in_features);
 
   /// Adds one whole sample.   sum_j += sum_t x[t][j], likewise squares and fourth powers; max_j = max |x[t][j]|
   /// @param x  [tokens, in_features] row-major f32.  @throws Error(importance) on NaN, Inf or overflow.  Local.
