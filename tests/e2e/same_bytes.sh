@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Equal sha256 of imatrix and GGUF for np 1..4, L = 1 and 2, one and two threads, other names and directories.
+. "$(dirname "$0")/lib.sh"
+
+on 1 --threads 1 analyze "$model" -o reference.imatrix "${few[@]}" > /dev/null
+for ranks in 2 3 4; do
+  on $ranks --threads 1 analyze "$model" -o "np$ranks.imatrix" "${few[@]}" > /dev/null
+  same reference.imatrix "np$ranks.imatrix"
+done
+on 1 --threads 2 analyze "$model" -o threads2.imatrix "${few[@]}" > /dev/null
+same reference.imatrix threads2.imatrix
+for ranks in 2 4; do
+  mkdir -p "dir$ranks"
+  on $ranks --threads 2 analyze "$model" -o "dir$ranks/other.imatrix" --layer-groups 2 "${few[@]}" > /dev/null
+  same reference.imatrix "dir$ranks/other.imatrix"
+done
+
+for level in Q4_K_M Q8_0 F16; do
+  on 1 --threads 1 quantize "$model" gguf -q $level --imatrix reference.imatrix -n "reference-$level" > /dev/null
+  for ranks in 2 3 4; do
+    on $ranks --threads 2 quantize "$model" gguf -q $level --imatrix reference.imatrix -o "out$ranks" > /dev/null
+    same "reference-$level.gguf" "out$ranks/pebble-$level.gguf"
+  done
+done
+
+on 1 --format json quality report "$model" reference-Q4_K_M.gguf --text "$text" --ctx 64 --include-layers > one.json
+on 3 --format json quality report "$model" reference-Q4_K_M.gguf --text "$text" --ctx 64 --include-layers > three.json
+for key in perplexity_original perplexity_quantized kld_mean kld_p99 mse max_error; do
+  [ "$(grep "\"$key\"" one.json)" = "$(grep "\"$key\"" three.json)" ] || fail "$key depends on the number of ranks"
+done
+[ -z "$(find . -name '*.partial' -o -name '.checkpoint')" ] || fail "something was left behind"
+echo "same bytes everywhere"

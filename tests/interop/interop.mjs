@@ -1,0 +1,111 @@
+// Stock llama.cpp as the judge: it must load every file we write, see the same token ids, and agree with our
+// perplexity and KL divergence. Run by ctest with LLMQ_BIN, LLMQ_PRINT_IDS and LLMQ_TEST_DATA set.
+import assert from "node:assert/strict";
+import {execFileSync} from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import {getLlama} from "node-llama-cpp";
+
+const {LLMQ_BIN: tool, LLMQ_PRINT_IDS: printIds, LLMQ_TEST_DATA: data, LLMQ_TEXT: codeText} = process.env;
+const storyText = path.join(data, "text", "story.txt");   // what the stories models were trained on
+const work = fs.mkdtempSync(path.join(os.tmpdir(), "llmq-interop-"));
+const run = (program, args) => execFileSync(program, args, {encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 28});
+const ours = (...args) => run(tool, ["--verbosity", "quiet", ...args]);
+const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: "error"});
+
+const levels = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"];
+
+/** Probabilities of every scored position: softmax rows indexed by token id, f64. */
+async function evaluate(file, chunks) {
+    const model = await llama.loadModel({modelPath: file});
+    const rows = [];
+    for (const chunk of chunks) {
+        const context = await model.createContext({contextSize: chunk.length, batchSize: chunk.length, sequences: 1,
+            flashAttention: false, experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"});
+        const sequence = context.getSequence();
+        const first = chunk.length >> 1;
+        const input = chunk.map((token, j) => j >= first && j < chunk.length - 1
+            ? [token, {generateNext: {probabilities: true}}] : token);
+        const output = await sequence.controlledEvaluate(input);
+        for (let j = first; j < chunk.length - 1; j++) {
+            const row = new Float64Array(vocabulary);
+            for (const [token, p] of output[j].next.probabilities) row[token] = p;
+            rows.push({row, next: chunk[j + 1]});
+        }
+        await context.dispose();
+    }
+    await model.dispose();
+    return rows;
+}
+let vocabulary = 0;
+
+const perplexity = (rows) => Math.exp(rows.reduce((sum, {row, next}) => sum - Math.log(row[next]), 0) / rows.length);
+const divergence = (base, other) => base.reduce((sum, {row}, i) => {
+    let kld = 0;
+    for (let k = 0; k < row.length; k++) {
+        if (row[k] > 0) kld += row[k] * Math.log(row[k] / Math.max(other[i].row[k], 1e-45));
+    }
+    return sum + kld;
+}, 0) / base.length;
+const within = (a, b, share, what) => {
+    console.log(`${what}: ours ${a.toFixed(6)}, stock ${b.toFixed(6)}`);
+    assert.ok(Math.abs(a - b) <= share * Math.abs(b), `${what} differs by more than ${100 * share} %`);
+};
+
+/** The model's own ids, checked against ours, cut as the evaluation protocol says. */
+async function makeChunks(name, file, text, ctx, count) {
+    const model = await llama.loadModel({modelPath: file});
+    vocabulary = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
+    const stock = [model.tokens.bos, ...model.tokenize(fs.readFileSync(text, "utf8"), false)];
+    const mine = JSON.parse(run(printIds, [path.join(data, name), text]));
+    assert.deepEqual(mine, stock, `${name}: token ids differ`);
+    for (const odd of ["  two  spaces ", "", "\n\n tab\tand Käse 🦙 \u0001", "x", "   ", "a  b   c\n \n  d"]) {
+        const file2 = path.join(work, "odd.txt");
+        fs.writeFileSync(file2, odd);
+        assert.deepEqual(JSON.parse(run(printIds, [path.join(data, name), file2])).slice(1), [...model.tokenize(odd, false)], JSON.stringify(odd));
+    }
+    await model.dispose();
+    const chunks = [];
+    for (let at = 0; at + ctx <= stock.length && chunks.length < count; at += ctx) {
+        chunks.push([stock[0], ...stock.slice(at + 1, at + ctx)]);
+    }
+    return chunks;
+}
+
+async function checkModel(name, text, ctx, count, judged) {
+    const source = path.join(data, name);
+    for (const level of levels) ours("quantize", source, "gguf", "-q", level, "-o", work);
+    const file = (level) => path.join(work, `${name}-${level}.gguf`);
+    const chunks = await makeChunks(name, file("F32"), text, ctx, count);
+    const base = await evaluate(file("F32"), chunks);
+    for (const level of levels) {
+        const stock = await evaluate(file(level), chunks.slice(0, judged.includes(level) ? chunks.length : 1));
+        assert.ok(stock.every(({row}) => row.every(Number.isFinite)), `${name} ${level}: not finite`);
+        if (!judged.includes(level)) continue;
+        const report = JSON.parse(ours("--format", "json", "quality", "report", source, file(level), "--text", text,
+            "--ctx", String(ctx), "--chunks", String(count))).metrics;
+        assert.equal(report.scores, stock.length);
+        within(report.perplexity_original, perplexity(base), 0.002, `${name} perplexity of the original`);
+        const plain = ["F32", "F16", "BF16"].includes(level);
+        within(report.perplexity_quantized, perplexity(stock), plain ? 0.002 : 0.01, `${name} ${level} perplexity`);
+        if (plain) continue;
+        // Stock kernels round activations for quantized weights: exactness shows on the file expanded to F32.
+        ours("quantize", file(level), "gguf", "-q", "F32", "--allow-requantize", "--force", "-o", work, "-n", "expanded");
+        const expanded = await evaluate(path.join(work, "expanded.gguf"), chunks);
+        within(report.perplexity_quantized, perplexity(expanded), 0.002, `${name} ${level} expanded perplexity`);
+        const kld = divergence(base, expanded);
+        console.log(`${name} ${level} KL divergence: ours ${report.kld_mean}, stock ${kld}`);
+        assert.ok(Math.abs(report.kld_mean - kld) <= Math.max(0.02 * kld, 1e-4), `${name} ${level}: KL divergence differs`);
+    }
+}
+
+try {
+    await checkModel("pebble", codeText, 256, 4, ["F32", "F16", "Q8_0", "Q4_K_M", "Q6_K"]);
+    await checkModel("stories260k", storyText, 128, 5, ["F32", "Q8_0", "Q4_K_M"]);
+    await checkModel("stories260k-wide256", storyText, 128, 5, ["F32", "Q4_K_M", "Q5_K_M"]);
+    console.log("stock llama.cpp agrees");
+} finally {
+    fs.rmSync(work, {recursive: true, force: true});
+}
+process.exit(0);
