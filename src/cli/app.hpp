@@ -21,7 +21,7 @@ enum class Command { none, quantize, analyze, quality_report, info };
 struct GlobalOptions {
   OutputFormat format = OutputFormat::human;
   Verbosity verbosity = Verbosity::normal;
-  std::uint32_t threads = 0;                       ///< 0: cores of the node divided by its ranks
+  std::uint32_t threads = 0;  ///< 0: cores of the node divided by its ranks
   CommMode comm = CommMode::automatic;
   std::optional<std::uint64_t> mem_per_rank_bytes;
   std::string device = "auto";
@@ -34,9 +34,9 @@ struct Invocation {
   QuantizeOptions quantize;
   AnalyzeOptions analyze;
   QualityOptions quality;
-  std::string quality_output;                      ///< -o of quality report, empty for none
+  std::string quality_output;  ///< -o of quality report, empty for none
   std::string info_path;
-  std::string text;                                ///< --help or --version: print this and stop
+  std::string text;  ///< --help or --version: print this and stop
 };
 
 /// Fills an invocation. @throws Error(invalid_arguments | unsupported_conversion).

@@ -1,17 +1,17 @@
 #include "cli/commands.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <sched.h>
 #include <thread>
 
 #include <fmt/format.h>
 
-#include "cli/render.hpp"
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
+
+#include "cli/render.hpp"
 
 namespace llmq::cli {
 namespace {
@@ -36,9 +36,11 @@ std::uint64_t usable_cores() {
 std::size_t choose_threads(const GlobalOptions& global, std::uint64_t ranks_on_node) {
   if (global.threads > 0) return global.threads;
   for (const char* name : {"OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"}) {
-    if (const std::uint64_t value = environment_number(name); value > 0) return static_cast<std::size_t>(value);
+    if (const std::uint64_t value = environment_number(name); value > 0)
+      return static_cast<std::size_t>(value);
   }
-  // A launcher that binds ranks to cores has divided them already; one that does not leaves all to every rank.
+  // A launcher that binds ranks to cores has divided them already; one that does not leaves all to every
+  // rank.
   const std::uint64_t all = std::max(1u, std::thread::hardware_concurrency());
   const std::uint64_t mine = usable_cores();
   return static_cast<std::size_t>(std::max<std::uint64_t>(1, mine < all ? mine : all / ranks_on_node));
@@ -61,7 +63,8 @@ void warn_above_threshold(const QualityResult& result, Log& log) {
     char* end = nullptr;
     threshold = std::strtod(text, &end);
     if (*end != '\0' || !(threshold >= 0)) {
-      throw Error(ExitCode::invalid_arguments, fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
+      throw Error(ExitCode::invalid_arguments,
+                  fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
                   "Set it to a number such as 20");
     }
   }
@@ -77,11 +80,13 @@ void run_command(const Invocation& invocation, const Communicator& comm, Log& lo
   StageContext context{comm, log, choose_threads(invocation.global, ranks_on_node), 0};
   context.memory_limit_bytes = invocation.global.mem_per_rank_bytes.value_or(static_cast<std::uint64_t>(
       kMemoryShare * static_cast<double>(available_memory_bytes()) / static_cast<double>(ranks_on_node)));
-  log.debug(fmt::format("rank {} of {}, {} threads, {} bytes of memory", comm.rank(), comm.size(), context.threads,
-                        context.memory_limit_bytes));
+  log.debug(fmt::format("rank {} of {}, {} threads, {} bytes of memory", comm.rank(), comm.size(),
+                        context.threads, context.memory_limit_bytes));
   switch (invocation.command) {
-    case Command::quantize: return show(invocation, comm, log, run_quantize(context, invocation.quantize));
-    case Command::analyze: return show(invocation, comm, log, run_analyze(context, invocation.analyze));
+    case Command::quantize:
+      return show(invocation, comm, log, run_quantize(context, invocation.quantize));
+    case Command::analyze:
+      return show(invocation, comm, log, run_analyze(context, invocation.analyze));
     case Command::quality_report: {
       const QualityResult result = run_quality(context, invocation.quality);
       comm.together("write the report", [&] {
@@ -100,7 +105,8 @@ void run_command(const Invocation& invocation, const Communicator& comm, Log& lo
       });
       return show(invocation, comm, log, info);
     }
-    case Command::none: return;
+    case Command::none:
+      return;
   }
 }
 

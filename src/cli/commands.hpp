@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "cli/app.hpp"
 #include "llmq/comm/communicator.hpp"
+
+#include "cli/app.hpp"
 
 namespace llmq::cli {
 

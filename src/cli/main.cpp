@@ -1,18 +1,18 @@
 // Entry point: parse, start MPI if a launcher stands behind us, run, turn errors into words and exit codes.
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string_view>
+#include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "llmq/pipeline/interrupt.hpp"
 
 #include "cli/app.hpp"
 #include "cli/commands.hpp"
 #include "cli/render.hpp"
-#include "llmq/pipeline/interrupt.hpp"
 
 namespace {
 
@@ -90,9 +90,11 @@ int main(int argc, char** argv) {
       exit_code = run(invocation, comm, launched);
     } catch (...) {
       const LocalStatus status = Communicator::describe_current_exception();
-      // Failures that all ranks share end here together; one that only this rank knows must end the others too.
+      // Failures that all ranks share end here together; one that only this rank knows must end the others
+      // too.
       const bool together = !with_mpi || mpi->meet();
-      if (comm.is_root() || !together) print_error(status, invocation.global.format == cli::OutputFormat::json);
+      if (comm.is_root() || !together)
+        print_error(status, invocation.global.format == cli::OutputFormat::json);
       if (!together) MpiEnvironment::abort(status.exit_code);
       exit_code = status.exit_code;
     }

@@ -2,19 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include "cli/render.hpp"
 #include "llmq/core/text.hpp"
+
+#include "cli/render.hpp"
 
 namespace llmq::cli {
 namespace {
 
-std::string row(std::string_view name, const std::string& value) { return fmt::format("  {:<22} {}\n", name, value); }
+std::string row(std::string_view name, const std::string& value) {
+  return fmt::format("  {:<22} {}\n", name, value);
+}
 
 std::string plan_table(const QuantizeResult& result) {
-  std::string text = fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", "tensor", "from", "to", "weights", "bytes", "note");
+  std::string text = fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", "tensor", "from", "to", "weights",
+                                 "bytes", "note");
   for (const QuantizedTensor& tensor : result.tensors) {
-    text += fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", tensor.name, tensor.source_type, tensor.type,
-                        format_count(tensor.elements), format_count(tensor.bytes),
+    text += fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", tensor.name, tensor.source_type,
+                        tensor.type, format_count(tensor.elements), format_count(tensor.bytes),
                         tensor.fallback_from.empty() ? "" : "fallback from " + tensor.fallback_from);
   }
   return text + "\n";
@@ -27,7 +31,8 @@ std::string human(const QuantizeResult& result) {
   text += result.dry_run ? "Plan (nothing written)\n" : "Quantized\n";
   text += row("output", result.output_path.string());
   text += row("level", result.level);
-  text += row("size", fmt::format("{} ({} bytes)", format_size(result.file_bytes), format_count(result.file_bytes)));
+  text += row("size",
+              fmt::format("{} ({} bytes)", format_size(result.file_bytes), format_count(result.file_bytes)));
   text += row("of the original", fmt::format("{:.1f} % ({} of {})", 100 * result.compression_ratio,
                                              format_size(result.original_bytes), result.original_dtype));
   text += row("bits per weight", fmt::format("{:.3f}", result.effective_bpw));
@@ -53,7 +58,8 @@ std::string human(const AnalyzeResult& result) {
   text += row("mean a^2", fmt::format("min {:.4g}, max {:.4g}, mean {:.4g}, std {:.4g}", result.statistic_min,
                                       result.statistic_max, result.statistic_mean, result.statistic_std));
   text += row("content", "sha256:" + result.content_hash.substr(0, 16));
-  text += row("ranks", fmt::format("{} layer groups x {} sample groups", result.layer_groups, result.sample_groups));
+  text += row("ranks",
+              fmt::format("{} layer groups x {} sample groups", result.layer_groups, result.sample_groups));
   text += row("time", fmt::format("{:.2f} s ({:.0f} tokens/s)", result.seconds, result.tokens_per_second));
   text += row("peak memory a rank", format_size(result.peak_memory_bytes));
   return text;
@@ -62,24 +68,26 @@ std::string human(const AnalyzeResult& result) {
 std::string human(const QualityResult& result) {
   const QualityMetrics& m = result.metrics;
   std::string text = fmt::format("Quality of {}\n", result.quantized.filename().string());
-  text += row("text", fmt::format("{}: {} chunks of {} tokens, {} scores", result.dataset, result.chunks, result.ctx,
-                                  format_count(m.scores)));
-  text += row("size", fmt::format("{}, {:.3f} bits per weight, {:.1f} % of the original", format_size(result.file_bytes),
-                                  result.effective_bpw, 100 * result.compression_ratio));
-  text += row("perplexity original", fmt::format("{:.4f} +/- {:.4f}", m.perplexity_original, m.perplexity_original_error));
+  text += row("text", fmt::format("{}: {} chunks of {} tokens, {} scores", result.dataset, result.chunks,
+                                  result.ctx, format_count(m.scores)));
+  text += row("size", fmt::format("{}, {:.3f} bits per weight, {:.1f} % of the original",
+                                  format_size(result.file_bytes), result.effective_bpw,
+                                  100 * result.compression_ratio));
+  text += row("perplexity original",
+              fmt::format("{:.4f} +/- {:.4f}", m.perplexity_original, m.perplexity_original_error));
   text += row("perplexity quantized", fmt::format("{:.4f} +/- {:.4f} ({:+.2f} %)", m.perplexity_quantized,
                                                   m.perplexity_quantized_error, m.perplexity_delta_pct));
   text += row("ln perplexity ratio", fmt::format("{:.6f} +/- {:.6f}", m.ln_ratio, m.ln_ratio_error));
   text += row("KL divergence mean", fmt::format("{:.6f} +/- {:.6f}", m.kld.mean, m.kld.error));
-  text += row("  median, 99 %, 99.9 %", fmt::format("{:.6f}  {:.6f}  {:.6f}   max {:.6f}", m.kld_median, m.kld_p99,
-                                                    m.kld_p999, m.kld_max));
+  text += row("  median, 99 %, 99.9 %", fmt::format("{:.6f}  {:.6f}  {:.6f}   max {:.6f}", m.kld_median,
+                                                    m.kld_p99, m.kld_p999, m.kld_max));
   text += row("same top token", fmt::format("{:.2f} +/- {:.2f} %", m.same_top_pct, m.same_top_error_pct));
   text += row("delta p rms", fmt::format("{:.3f} %", m.delta_p_rms_pct));
   if (!result.layer_errors.empty()) {
     text += fmt::format("\n{:<36} {:>12} {:>12} {:>8}\n", "layer", "mse", "max error", "bits");
     for (const LayerError& layer : result.layer_errors) {
-      text += fmt::format("{:<36} {:>12.4e} {:>12.4e} {:>8.3f}\n", layer.layer_name, layer.mse, layer.max_error,
-                          layer.bit_width);
+      text += fmt::format("{:<36} {:>12.4e} {:>12.4e} {:>8.3f}\n", layer.layer_name, layer.mse,
+                          layer.max_error, layer.bit_width);
     }
   }
   return text;
@@ -103,7 +111,8 @@ std::string human(const Info& info) {
     if (model.file_type.empty()) return text;
     text += row("file type", model.file_type);
     text += row("bits per weight", fmt::format("{:.3f}", model.bits_per_weight));
-    for (const auto& [type, count] : model.tensors_by_type) text += row("tensors " + type, format_count(count));
+    for (const auto& [type, count] : model.tensors_by_type)
+      text += row("tensors " + type, format_count(count));
     for (const auto& [key, value] : model.provenance) text += fmt::format("  {}: {}\n", key, value);
     return text;
   }

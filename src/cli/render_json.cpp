@@ -17,7 +17,8 @@ std::string text(const Json& document) {
 }
 
 std::string utc_now() {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
 }
 
 }  // namespace
@@ -25,9 +26,13 @@ std::string utc_now() {
 std::string json(const QuantizeResult& result, const Warnings& warnings) {
   Json tensors = Json::array();
   for (const QuantizedTensor& tensor : result.tensors) {
-    tensors.push_back({{"name", tensor.name}, {"type", tensor.type}, {"source_type", tensor.source_type},
-                       {"fallback_from", tensor.fallback_from.empty() ? Json(nullptr) : Json(tensor.fallback_from)},
-                       {"elements", tensor.elements}, {"bytes", tensor.bytes}});
+    tensors.push_back(
+        {{"name", tensor.name},
+         {"type", tensor.type},
+         {"source_type", tensor.source_type},
+         {"fallback_from", tensor.fallback_from.empty() ? Json(nullptr) : Json(tensor.fallback_from)},
+         {"elements", tensor.elements},
+         {"bytes", tensor.bytes}});
   }
   return text({{"status", result.dry_run ? "planned" : "success"},
                {"output_path", result.output_path.string()},
@@ -39,8 +44,10 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
                {"peak_memory_bytes", result.dry_run ? result.memory_plan_bytes : result.peak_memory_bytes},
                {"validation_status", result.dry_run ? "not_run" : "valid"},
                {"effective_bpw", result.effective_bpw},
-               {"metadata", {{"original_dtype", result.original_dtype}, {"original_size", result.original_bytes},
-                             {"layers_processed", result.layers}}},
+               {"metadata",
+                {{"original_dtype", result.original_dtype},
+                 {"original_size", result.original_bytes},
+                 {"layers_processed", result.layers}}},
                {"units", {{"total", result.units}, {"resumed", result.units_resumed}}},
                {"phase_seconds", result.phase_seconds},
                {"tensors", tensors},
@@ -55,8 +62,11 @@ std::string json(const AnalyzeResult& result, const Warnings& warnings) {
                {"num_layers", result.num_layers},
                {"calibration_samples", result.calibration_samples},
                {"ctx", result.ctx},
-               {"global_statistics", {{"min", result.statistic_min}, {"max", result.statistic_max},
-                                      {"mean", result.statistic_mean}, {"std", result.statistic_std}}},
+               {"global_statistics",
+                {{"min", result.statistic_min},
+                 {"max", result.statistic_max},
+                 {"mean", result.statistic_mean},
+                 {"std", result.statistic_std}}},
                {"super_weights", {{"identified", false}, {"coverage", 0.0}, {"total_protected", 0}}},
                {"content_hash", result.content_hash},
                {"grid", {{"layer_groups", result.layer_groups}, {"sample_groups", result.sample_groups}}},
@@ -71,37 +81,44 @@ std::string json(const QualityResult& result, const Warnings& warnings) {
   const QualityMetrics& m = result.metrics;
   Json layers = Json::array();
   for (const LayerError& layer : result.layer_errors) {
-    layers.push_back({{"layer_name", layer.layer_name}, {"mse", layer.mse}, {"max_error", layer.max_error},
+    layers.push_back({{"layer_name", layer.layer_name},
+                      {"mse", layer.mse},
+                      {"max_error", layer.max_error},
                       {"bit_width", layer.bit_width}});
   }
   Json tensors = Json::array();
   for (const TensorError& tensor : result.tensor_errors) {
-    tensors.push_back({{"name", tensor.name}, {"type", tensor.type}, {"bit_width", tensor.bit_width},
-                       {"mse", tensor.mse}, {"max_error", tensor.max_error}, {"cosine", tensor.cosine}});
+    tensors.push_back({{"name", tensor.name},
+                       {"type", tensor.type},
+                       {"bit_width", tensor.bit_width},
+                       {"mse", tensor.mse},
+                       {"max_error", tensor.max_error},
+                       {"cosine", tensor.cosine}});
   }
   return text({{"status", "success"},
                {"original_model", result.original.string()},
                {"quantized_model", result.quantized.string()},
-               {"metrics", {{"perplexity_original", m.perplexity_original},
-                            {"perplexity_original_error", m.perplexity_original_error},
-                            {"perplexity_quantized", m.perplexity_quantized},
-                            {"perplexity_quantized_error", m.perplexity_quantized_error},
-                            {"perplexity_delta_pct", m.perplexity_delta_pct},
-                            {"ln_perplexity_ratio", m.ln_ratio},
-                            {"ln_perplexity_ratio_error", m.ln_ratio_error},
-                            {"effective_bpw", result.effective_bpw},
-                            {"compression_ratio", result.compression_ratio},
-                            {"kld_mean", m.kld.mean},
-                            {"kld_mean_error", m.kld.error},
-                            {"kld_median", m.kld_median},
-                            {"kld_p99", m.kld_p99},
-                            {"kld_p999", m.kld_p999},
-                            {"kld_max", m.kld_max},
-                            {"same_top_pct", m.same_top_pct},
-                            {"same_top_error_pct", m.same_top_error_pct},
-                            {"delta_p_rms_pct", m.delta_p_rms_pct},
-                            {"chunks", result.chunks},
-                            {"scores", m.scores}}},
+               {"metrics",
+                {{"perplexity_original", m.perplexity_original},
+                 {"perplexity_original_error", m.perplexity_original_error},
+                 {"perplexity_quantized", m.perplexity_quantized},
+                 {"perplexity_quantized_error", m.perplexity_quantized_error},
+                 {"perplexity_delta_pct", m.perplexity_delta_pct},
+                 {"ln_perplexity_ratio", m.ln_ratio},
+                 {"ln_perplexity_ratio_error", m.ln_ratio_error},
+                 {"effective_bpw", result.effective_bpw},
+                 {"compression_ratio", result.compression_ratio},
+                 {"kld_mean", m.kld.mean},
+                 {"kld_mean_error", m.kld.error},
+                 {"kld_median", m.kld_median},
+                 {"kld_p99", m.kld_p99},
+                 {"kld_p999", m.kld_p999},
+                 {"kld_max", m.kld_max},
+                 {"same_top_pct", m.same_top_pct},
+                 {"same_top_error_pct", m.same_top_error_pct},
+                 {"delta_p_rms_pct", m.delta_p_rms_pct},
+                 {"chunks", result.chunks},
+                 {"scores", m.scores}}},
                {"file_size", result.file_bytes},
                {"ctx", result.ctx},
                {"dataset", result.dataset},
@@ -117,12 +134,18 @@ std::string json(const Info& info, const Warnings& warnings) {
   Json document;
   if (info.model) {
     const ModelInfo& model = *info.model;
-    document = {{"status", "success"}, {"kind", model.file_type.empty() ? "model" : "gguf"},
-                {"model_name", model.model_name}, {"architecture", model.architecture},
-                {"parameter_count", model.parameter_count}, {"hidden_size", model.hidden_size},
-                {"num_layers", model.num_layers}, {"num_heads", model.num_heads},
-                {"num_kv_heads", model.num_kv_heads}, {"vocab_size", model.vocab_size},
-                {"context_length", model.context_length}, {"torch_dtype", model.torch_dtype},
+    document = {{"status", "success"},
+                {"kind", model.file_type.empty() ? "model" : "gguf"},
+                {"model_name", model.model_name},
+                {"architecture", model.architecture},
+                {"parameter_count", model.parameter_count},
+                {"hidden_size", model.hidden_size},
+                {"num_layers", model.num_layers},
+                {"num_heads", model.num_heads},
+                {"num_kv_heads", model.num_kv_heads},
+                {"vocab_size", model.vocab_size},
+                {"context_length", model.context_length},
+                {"torch_dtype", model.torch_dtype},
                 {"size_bytes", model.bytes}};
     if (!model.file_type.empty()) {
       document["file_type"] = model.file_type;
@@ -132,11 +155,19 @@ std::string json(const Info& info, const Warnings& warnings) {
     }
   } else {
     const ImatrixInfo& imatrix = *info.imatrix;
-    document = {{"status", "success"}, {"kind", "imatrix"}, {"method", imatrix.method}, {"dataset", imatrix.dataset},
-                {"samples", imatrix.samples}, {"ctx", imatrix.ctx}, {"entries", imatrix.entries},
-                {"content_hash", imatrix.content_hash}, {"model_hash", imatrix.model_hash},
-                {"importance", {{"min", imatrix.importance_min}, {"max", imatrix.importance_max},
-                                {"mean", imatrix.importance_mean}}},
+    document = {{"status", "success"},
+                {"kind", "imatrix"},
+                {"method", imatrix.method},
+                {"dataset", imatrix.dataset},
+                {"samples", imatrix.samples},
+                {"ctx", imatrix.ctx},
+                {"entries", imatrix.entries},
+                {"content_hash", imatrix.content_hash},
+                {"model_hash", imatrix.model_hash},
+                {"importance",
+                 {{"min", imatrix.importance_min},
+                  {"max", imatrix.importance_max},
+                  {"mean", imatrix.importance_mean}}},
                 {"uncovered_experts", imatrix.uncovered_experts}};
   }
   document["warnings"] = warnings;
@@ -144,8 +175,11 @@ std::string json(const Info& info, const Warnings& warnings) {
 }
 
 std::string json_error(ExitCode code, const std::string& message, const std::string& suggestion) {
-  return text({{"status", "error"}, {"error_code", static_cast<int>(code)}, {"error_type", error_type(code)},
-               {"message", message}, {"suggestion", suggestion}});
+  return text({{"status", "error"},
+               {"error_code", static_cast<int>(code)},
+               {"error_type", error_type(code)},
+               {"message", message},
+               {"suggestion", suggestion}});
 }
 
 }  // namespace llmq::cli

@@ -2,8 +2,9 @@
 
 #include <new>
 
-#include "comm/serial_backend.hpp"
 #include "llmq/core/error.hpp"
+
+#include "comm/serial_backend.hpp"
 
 namespace llmq {
 

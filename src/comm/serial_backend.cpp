@@ -24,7 +24,9 @@ class SerialBackend final : public Backend {
   int rank() const noexcept override { return 0; }
   int size() const noexcept override { return 1; }
   void barrier(std::string_view) override {}
-  void broadcast(std::span<std::byte>, int root, std::string_view purpose) override { check_rank(root, purpose); }
+  void broadcast(std::span<std::byte>, int root, std::string_view purpose) override {
+    check_rank(root, purpose);
+  }
   void all_reduce(void*, std::size_t, ReduceType, ReduceOp, std::string_view) override {}
   void reduce_to_root(void*, std::size_t, ReduceType, ReduceOp, std::string_view) override {}
   std::vector<std::vector<std::byte>> gather(std::span<const std::byte> bytes, std::string_view) override {

@@ -61,8 +61,9 @@ std::optional<GgmlType> ggml_type_from_name(std::string_view name) noexcept {
 std::uint64_t row_bytes(GgmlType type, std::uint64_t row_elems) {
   const BlockType& row = block_type(type);
   if (row_elems % row.block_elems != 0) {
-    throw Error(ExitCode::validation, fmt::format("a row of {} elements is not a multiple of the {} block size {}",
-                                                  row_elems, row.name, row.block_elems));
+    throw Error(ExitCode::validation,
+                fmt::format("a row of {} elements is not a multiple of the {} block size {}", row_elems,
+                            row.name, row.block_elems));
   }
   return checked_mul(row_elems / row.block_elems, row.block_bytes, "row size");
 }

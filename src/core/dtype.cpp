@@ -12,9 +12,21 @@ struct Row {
   std::string_view name;
   std::size_t bytes;
 };
-constexpr std::array<Row, 15> kRows = {{{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4},
-                                        {"I16", 2}, {"I8", 1}, {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1},
-                                        {"BOOL", 1}, {"F8_E5M2", 1}, {"F8_E4M3", 1}}};
+constexpr std::array<Row, 15> kRows = {{{"F64", 8},
+                                        {"F32", 4},
+                                        {"F16", 2},
+                                        {"BF16", 2},
+                                        {"I64", 8},
+                                        {"I32", 4},
+                                        {"I16", 2},
+                                        {"I8", 1},
+                                        {"U64", 8},
+                                        {"U32", 4},
+                                        {"U16", 2},
+                                        {"U8", 1},
+                                        {"BOOL", 1},
+                                        {"F8_E5M2", 1},
+                                        {"F8_E4M3", 1}}};
 }  // namespace
 
 std::string_view dtype_name(DType type) noexcept { return kRows[static_cast<std::size_t>(type)].name; }

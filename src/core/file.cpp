@@ -1,13 +1,12 @@
 #include "llmq/core/file.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
@@ -25,16 +24,22 @@ namespace fs = std::filesystem;
   if (error == ENOSPC || error == EDQUOT) suggestion = "Free disk space or choose another output directory";
   if (error == EFBIG) suggestion = "Raise the file size limit (ulimit -f) or choose another file system";
   if (error == EACCES || error == EROFS) suggestion = "Check the permissions of the directory";
-  throw Error(ExitCode::general, fmt::format("{} {}: {}", doing, path.string(), std::strerror(error)), suggestion);
+  throw Error(ExitCode::general, fmt::format("{} {}: {}", doing, path.string(), std::strerror(error)),
+              suggestion);
 }
 
 int open_flags(File::Mode mode) {
   switch (mode) {
-    case File::Mode::read: return O_RDONLY;
-    case File::Mode::read_write: return O_RDWR;
-    case File::Mode::create_exclusive: return O_RDWR | O_CREAT | O_EXCL;
-    case File::Mode::create_truncate: return O_RDWR | O_CREAT | O_TRUNC;
-    case File::Mode::append: return O_WRONLY | O_CREAT | O_APPEND;
+    case File::Mode::read:
+      return O_RDONLY;
+    case File::Mode::read_write:
+      return O_RDWR;
+    case File::Mode::create_exclusive:
+      return O_RDWR | O_CREAT | O_EXCL;
+    case File::Mode::create_truncate:
+      return O_RDWR | O_CREAT | O_TRUNC;
+    case File::Mode::append:
+      return O_WRONLY | O_CREAT | O_APPEND;
   }
   return O_RDONLY;
 }
@@ -89,8 +94,9 @@ void File::read_at(std::span<std::byte> out, std::uint64_t offset) const {
 void File::write_at(std::span<const std::byte> bytes, std::uint64_t offset) const {
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t put = ::pwrite(fd_, bytes.data() + done, bytes.size() - done,
-                                 checked_cast<off_t>(checked_add(offset, done, "file offset"), "file offset"));
+    const ssize_t put =
+        ::pwrite(fd_, bytes.data() + done, bytes.size() - done,
+                 checked_cast<off_t>(checked_add(offset, done, "file offset"), "file offset"));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) throw_io("write", path_, errno);
     done += static_cast<std::size_t>(put);

@@ -47,12 +47,14 @@ class StrictBuilder : public nlohmann::json_sax<json> {
     --depth_;
     return builder_.end_array();
   }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::detail::exception& error) override {
     position_ = position;
     const std::string_view text = error.what();
     // The library's message repeats input bytes; keep the plain part before them.
     const std::size_t cut = text.find("; last read");
-    return fail(fmt::format("not valid JSON: {}", text.substr(text.find("] ") + 2, cut - text.find("] ") - 2)));
+    return fail(
+        fmt::format("not valid JSON: {}", text.substr(text.find("] ") + 2, cut - text.find("] ") - 2)));
   }
 
   const std::string& reason() const { return reason_; }
@@ -79,11 +81,13 @@ class StrictBuilder : public nlohmann::json_sax<json> {
 }  // namespace
 
 json parse_json_strict(std::string_view text, std::string_view path, ExitCode code, int max_depth) {
-  if (!is_valid_utf8(text)) throw FormatError(code, std::string(path), FormatError::kNoOffset, "text is not UTF-8");
+  if (!is_valid_utf8(text))
+    throw FormatError(code, std::string(path), FormatError::kNoOffset, "text is not UTF-8");
   json root;
   StrictBuilder builder(root, max_depth);
   if (!json::sax_parse(text, &builder)) {
-    throw FormatError(code, std::string(path), builder.position() == 0 ? FormatError::kNoOffset : builder.position(),
+    throw FormatError(code, std::string(path),
+                      builder.position() == 0 ? FormatError::kNoOffset : builder.position(),
                       builder.reason().empty() ? "not valid JSON" : builder.reason());
   }
   return root;

@@ -42,7 +42,8 @@ void Log::status(std::string_view text) {
 }
 
 void Log::detail(std::string_view text) {
-  if (options_.speaks && options_.verbosity >= Verbosity::verbose) emit(fmt::format("[llm-quantize] {}", text));
+  if (options_.speaks && options_.verbosity >= Verbosity::verbose)
+    emit(fmt::format("[llm-quantize] {}", text));
 }
 
 void Log::debug(std::string_view text) {
@@ -83,8 +84,8 @@ std::string ProgressBar::render(std::uint64_t done, double fraction, bool final)
   if (!final && fraction > 0.005) {
     left = fmt::format(", {} left", format_duration(elapsed * (1 - fraction) / fraction));
   }
-  return fmt::format("{} {} {:3.0f}% {}/{} {} [{} elapsed{}]", verb_, bar, 100 * fraction, done, total_, unit_,
-                     format_duration(elapsed), left);
+  return fmt::format("{} {} {:3.0f}% {}/{} {} [{} elapsed{}]", verb_, bar, 100 * fraction, done, total_,
+                     unit_, format_duration(elapsed), left);
 }
 
 void ProgressBar::draw(std::uint64_t done, double fraction, bool final) {
@@ -103,8 +104,9 @@ void ProgressBar::draw(std::uint64_t done, double fraction, bool final) {
 
 void ProgressBar::update(std::uint64_t done, double fraction) {
   const auto now = std::chrono::steady_clock::now();
-  const auto pause = log_.options().terminal ? std::chrono::duration_cast<std::chrono::milliseconds>(kRedrawInterval)
-                                             : std::chrono::duration_cast<std::chrono::milliseconds>(kLineInterval);
+  const auto pause = log_.options().terminal
+                         ? std::chrono::duration_cast<std::chrono::milliseconds>(kRedrawInterval)
+                         : std::chrono::duration_cast<std::chrono::milliseconds>(kLineInterval);
   if (now - last_draw_ < pause) return;
   last_draw_ = now;
   if (fraction < 0) fraction = total_ == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total_);

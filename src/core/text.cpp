@@ -17,7 +17,8 @@ char upper(char c) noexcept { return (c >= 'a' && c <= 'z') ? static_cast<char>(
 }  // namespace
 
 bool equals_ignore_case(std::string_view a, std::string_view b) noexcept {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string to_upper(std::string_view text) {
@@ -75,10 +76,24 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
     std::string_view name;
     double factor;
   };
-  static constexpr std::array<Unit, 18> kUnits = {{{"", 1}, {"b", 1}, {"k", 0x1p10}, {"m", 0x1p20},
-      {"g", 0x1p30}, {"t", 0x1p40}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12}, {"kib", 0x1p10},
-      {"mib", 0x1p20}, {"gib", 0x1p30}, {"tib", 0x1p40}, {"ki", 0x1p10}, {"mi", 0x1p20}, {"gi", 0x1p30},
-      {"ti", 0x1p40}}};
+  static constexpr std::array<Unit, 18> kUnits = {{{"", 1},
+                                                   {"b", 1},
+                                                   {"k", 0x1p10},
+                                                   {"m", 0x1p20},
+                                                   {"g", 0x1p30},
+                                                   {"t", 0x1p40},
+                                                   {"kb", 1e3},
+                                                   {"mb", 1e6},
+                                                   {"gb", 1e9},
+                                                   {"tb", 1e12},
+                                                   {"kib", 0x1p10},
+                                                   {"mib", 0x1p20},
+                                                   {"gib", 0x1p30},
+                                                   {"tib", 0x1p40},
+                                                   {"ki", 0x1p10},
+                                                   {"mi", 0x1p20},
+                                                   {"gi", 0x1p30},
+                                                   {"ti", 0x1p40}}};
   for (const Unit& candidate : kUnits) {
     if (!equals_ignore_case(unit, candidate.name)) continue;
     const double bytes = value * candidate.factor;

@@ -9,7 +9,9 @@ extern const char llmq_evaluation_end[];
 
 namespace llmq {
 
-std::string_view embedded_calibration_text() noexcept { return {llmq_calibration_begin, llmq_calibration_end}; }
+std::string_view embedded_calibration_text() noexcept {
+  return {llmq_calibration_begin, llmq_calibration_end};
+}
 std::string_view embedded_evaluation_text() noexcept { return {llmq_evaluation_begin, llmq_evaluation_end}; }
 
 }  // namespace llmq

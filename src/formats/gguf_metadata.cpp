@@ -66,7 +66,9 @@ const std::vector<Element>* array_of(const GgufValue* value) noexcept {
 const std::vector<std::string>* GgufMetadata::strings(std::string_view key) const noexcept {
   return array_of<std::string>(find(key));
 }
-const std::vector<float>* GgufMetadata::floats(std::string_view key) const noexcept { return array_of<float>(find(key)); }
+const std::vector<float>* GgufMetadata::floats(std::string_view key) const noexcept {
+  return array_of<float>(find(key));
+}
 const std::vector<std::int32_t>* GgufMetadata::ints(std::string_view key) const noexcept {
   return array_of<std::int32_t>(find(key));
 }

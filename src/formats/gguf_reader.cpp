@@ -1,5 +1,5 @@
-// Reading the head of a GGUF file. Every count is held against the bytes that are left before it is used, every
-// product is checked, and offsets must be exactly the running padded sum. docs/formats/gguf.md.
+// Reading the head of a GGUF file. Every count is held against the bytes that are left before it is used,
+// every product is checked, and offsets must be exactly the running padded sum. docs/formats/gguf.md.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
@@ -7,10 +7,11 @@
 
 #include <fmt/format.h>
 
-#include "formats/gguf_limits.hpp"
 #include "llmq/core/checked.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/formats/gguf.hpp"
+
+#include "formats/gguf_limits.hpp"
 
 namespace llmq {
 namespace {
@@ -90,16 +91,26 @@ GgufArray read_array(HeadReader& in) {
   const auto count = in.value<std::uint64_t>("an array length");
   if (count > gguf::kMaxArrayElements) in.fail(fmt::format("array of {} elements is out of range", count));
   switch (static_cast<GgufValueType>(type)) {
-    case GgufValueType::U8: return read_numbers<std::uint8_t>(in, count);
-    case GgufValueType::I8: return read_numbers<std::int8_t>(in, count);
-    case GgufValueType::U16: return read_numbers<std::uint16_t>(in, count);
-    case GgufValueType::I16: return read_numbers<std::int16_t>(in, count);
-    case GgufValueType::U32: return read_numbers<std::uint32_t>(in, count);
-    case GgufValueType::I32: return read_numbers<std::int32_t>(in, count);
-    case GgufValueType::F32: return read_numbers<float>(in, count);
-    case GgufValueType::U64: return read_numbers<std::uint64_t>(in, count);
-    case GgufValueType::I64: return read_numbers<std::int64_t>(in, count);
-    case GgufValueType::F64: return read_numbers<double>(in, count);
+    case GgufValueType::U8:
+      return read_numbers<std::uint8_t>(in, count);
+    case GgufValueType::I8:
+      return read_numbers<std::int8_t>(in, count);
+    case GgufValueType::U16:
+      return read_numbers<std::uint16_t>(in, count);
+    case GgufValueType::I16:
+      return read_numbers<std::int16_t>(in, count);
+    case GgufValueType::U32:
+      return read_numbers<std::uint32_t>(in, count);
+    case GgufValueType::I32:
+      return read_numbers<std::int32_t>(in, count);
+    case GgufValueType::F32:
+      return read_numbers<float>(in, count);
+    case GgufValueType::U64:
+      return read_numbers<std::uint64_t>(in, count);
+    case GgufValueType::I64:
+      return read_numbers<std::int64_t>(in, count);
+    case GgufValueType::F64:
+      return read_numbers<double>(in, count);
     case GgufValueType::BOOL: {
       GgufBoolArray array{read_numbers<std::uint8_t>(in, count)};
       if (std::any_of(array.values.begin(), array.values.end(), [](std::uint8_t byte) { return byte > 1; })) {
@@ -110,10 +121,12 @@ GgufArray read_array(HeadReader& in) {
     case GgufValueType::STRING: {
       if (count > in.left() / 8) in.fail("array is longer than the file");
       std::vector<std::string> strings;
-      for (std::uint64_t i = 0; i < count; ++i) strings.push_back(in.string("a string", gguf::kMaxStringBytes));
+      for (std::uint64_t i = 0; i < count; ++i)
+        strings.push_back(in.string("a string", gguf::kMaxStringBytes));
       return strings;
     }
-    case GgufValueType::ARRAY: in.fail("an array of arrays is not allowed");
+    case GgufValueType::ARRAY:
+      in.fail("an array of arrays is not allowed");
   }
   in.fail(fmt::format("array element type {} is unknown", type));
 }
@@ -121,25 +134,39 @@ GgufArray read_array(HeadReader& in) {
 GgufValue read_value(HeadReader& in) {
   const auto type = in.value<std::uint32_t>("a value type");
   switch (static_cast<GgufValueType>(type)) {
-    case GgufValueType::U8: return in.value<std::uint8_t>("a value");
-    case GgufValueType::I8: return in.value<std::int8_t>("a value");
-    case GgufValueType::U16: return in.value<std::uint16_t>("a value");
-    case GgufValueType::I16: return in.value<std::int16_t>("a value");
-    case GgufValueType::U32: return in.value<std::uint32_t>("a value");
-    case GgufValueType::I32: return in.value<std::int32_t>("a value");
-    case GgufValueType::F32: return in.value<float>("a value");
-    case GgufValueType::BOOL: return read_bool(in) != 0;
-    case GgufValueType::STRING: return in.string("a string", gguf::kMaxStringBytes);
-    case GgufValueType::ARRAY: return read_array(in);
-    case GgufValueType::U64: return in.value<std::uint64_t>("a value");
-    case GgufValueType::I64: return in.value<std::int64_t>("a value");
-    case GgufValueType::F64: return in.value<double>("a value");
+    case GgufValueType::U8:
+      return in.value<std::uint8_t>("a value");
+    case GgufValueType::I8:
+      return in.value<std::int8_t>("a value");
+    case GgufValueType::U16:
+      return in.value<std::uint16_t>("a value");
+    case GgufValueType::I16:
+      return in.value<std::int16_t>("a value");
+    case GgufValueType::U32:
+      return in.value<std::uint32_t>("a value");
+    case GgufValueType::I32:
+      return in.value<std::int32_t>("a value");
+    case GgufValueType::F32:
+      return in.value<float>("a value");
+    case GgufValueType::BOOL:
+      return read_bool(in) != 0;
+    case GgufValueType::STRING:
+      return in.string("a string", gguf::kMaxStringBytes);
+    case GgufValueType::ARRAY:
+      return read_array(in);
+    case GgufValueType::U64:
+      return in.value<std::uint64_t>("a value");
+    case GgufValueType::I64:
+      return in.value<std::int64_t>("a value");
+    case GgufValueType::F64:
+      return in.value<double>("a value");
   }
   in.fail(fmt::format("value type {} is unknown", type));
 }
 
 void read_pairs(HeadReader& in, std::uint64_t count, GgufHeader& header) {
-  if (count > in.left() / gguf::kMinPairBytes) in.fail(fmt::format("{} key/value pairs do not fit the file", count));
+  if (count > in.left() / gguf::kMinPairBytes)
+    in.fail(fmt::format("{} key/value pairs do not fit the file", count));
   std::unordered_set<std::string> seen;
   for (std::uint64_t i = 0; i < count; ++i) {
     std::string key = in.string("a key", gguf::kMaxKeyBytes);
@@ -189,7 +216,8 @@ GgufTensorInfo read_tensor_info(HeadReader& in) {
 }
 
 void read_tensor_infos(HeadReader& in, std::uint64_t count, GgufHeader& header) {
-  if (count > in.left() / gguf::kMinTensorInfoBytes) in.fail(fmt::format("{} tensors do not fit the file", count));
+  if (count > in.left() / gguf::kMinTensorInfoBytes)
+    in.fail(fmt::format("{} tensors do not fit the file", count));
   std::unordered_set<std::string> seen;
   std::uint64_t expected = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -207,8 +235,8 @@ void check_data_fits(HeadReader& in, GgufHeader& header) {
   header.data_start = header.tensors.empty() ? in.position() : align_up(in.position(), header.alignment);
   if (header.tensors.empty()) return;
   const GgufTensorInfo& last = header.tensors.back();
-  const std::uint64_t end = checked_add(checked_add(header.data_start, last.offset_bytes, "file size"), last.size_bytes,
-                                        "file size");
+  const std::uint64_t end = checked_add(checked_add(header.data_start, last.offset_bytes, "file size"),
+                                        last.size_bytes, "file size");
   if (end > in.file_size()) {
     in.fail(fmt::format("tensor data ends at byte {}, the file at {}: it is truncated", end, in.file_size()));
   }
@@ -221,7 +249,8 @@ GgufHeader read_header(const File& file, ExitCode code) {
   in.bytes(magic, sizeof magic, "the magic");
   if (std::memcmp(magic, gguf::kMagic, sizeof magic) != 0) in.fail("does not start with GGUF");
   header.version = in.value<std::uint32_t>("the version");
-  if (header.version != 0 && (header.version & 0xFFFFu) == 0) in.fail("is big-endian; only little-endian files are supported");
+  if (header.version != 0 && (header.version & 0xFFFFu) == 0)
+    in.fail("is big-endian; only little-endian files are supported");
   if (header.version != 2 && header.version != gguf::kVersion) {
     in.fail(fmt::format("GGUF version {} is not supported (2 and 3 are)", header.version));
   }

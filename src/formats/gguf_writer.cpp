@@ -6,10 +6,11 @@
 
 #include <fmt/format.h>
 
-#include "formats/gguf_limits.hpp"
 #include "llmq/core/checked.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/formats/gguf.hpp"
+
+#include "formats/gguf_limits.hpp"
 
 namespace llmq {
 namespace {
@@ -17,10 +18,8 @@ namespace {
 class ByteWriter {
  public:
   template <typename T>
-    requires std::is_arithmetic_v<T>
-  void number(T value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
+  requires std::is_arithmetic_v<T>
+  void number(T value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof value); }
   void string(std::string_view text) {
     number(std::uint64_t{text.size()});
     bytes_.append(text);
@@ -36,15 +35,14 @@ class ByteWriter {
 };
 
 /// Value type ids by the order of alternatives in GgufValue and GgufArray.
-constexpr GgufValueType kValueTypes[] = {GgufValueType::U8,   GgufValueType::I8,     GgufValueType::U16,
-                                         GgufValueType::I16,  GgufValueType::U32,    GgufValueType::I32,
-                                         GgufValueType::F32,  GgufValueType::BOOL,   GgufValueType::STRING,
-                                         GgufValueType::ARRAY, GgufValueType::U64,   GgufValueType::I64,
-                                         GgufValueType::F64};
-constexpr GgufValueType kElementTypes[] = {GgufValueType::U8,   GgufValueType::I8,     GgufValueType::U16,
-                                           GgufValueType::I16,  GgufValueType::U32,    GgufValueType::I32,
-                                           GgufValueType::F32,  GgufValueType::BOOL,   GgufValueType::STRING,
-                                           GgufValueType::U64,  GgufValueType::I64,    GgufValueType::F64};
+constexpr GgufValueType kValueTypes[] = {
+    GgufValueType::U8,  GgufValueType::I8,  GgufValueType::U16,  GgufValueType::I16,    GgufValueType::U32,
+    GgufValueType::I32, GgufValueType::F32, GgufValueType::BOOL, GgufValueType::STRING, GgufValueType::ARRAY,
+    GgufValueType::U64, GgufValueType::I64, GgufValueType::F64};
+constexpr GgufValueType kElementTypes[] = {GgufValueType::U8,  GgufValueType::I8,   GgufValueType::U16,
+                                           GgufValueType::I16, GgufValueType::U32,  GgufValueType::I32,
+                                           GgufValueType::F32, GgufValueType::BOOL, GgufValueType::STRING,
+                                           GgufValueType::U64, GgufValueType::I64,  GgufValueType::F64};
 
 void write_array(ByteWriter& out, const GgufArray& array) {
   out.number(static_cast<std::uint32_t>(kElementTypes[array.index()]));
@@ -52,7 +50,8 @@ void write_array(ByteWriter& out, const GgufArray& array) {
       [&](const auto& held) {
         if constexpr (std::is_same_v<std::decay_t<decltype(held)>, GgufBoolArray>) {
           out.number(std::uint64_t{held.values.size()});
-          for (const std::uint8_t flag : held.values) out.number(static_cast<std::uint8_t>(flag != 0 ? 1 : 0));
+          for (const std::uint8_t flag : held.values)
+            out.number(static_cast<std::uint8_t>(flag != 0 ? 1 : 0));
         } else {
           out.number(std::uint64_t{held.size()});
           for (const auto& element : held) {
@@ -113,8 +112,9 @@ std::uint64_t plan_gguf(GgufHeader& header) {
   std::uint64_t offset = 0;
   for (GgufTensorInfo& tensor : header.tensors) {
     if (tensor.name.empty() || tensor.name.size() > gguf::kMaxNameBytes || !is_valid_utf8(tensor.name)) {
-      throw Error(ExitCode::validation, fmt::format("tensor name \"{}\" is empty, not UTF-8 or longer than {} bytes",
-                                                    tensor.name, gguf::kMaxNameBytes));
+      throw Error(ExitCode::validation,
+                  fmt::format("tensor name \"{}\" is empty, not UTF-8 or longer than {} bytes", tensor.name,
+                              gguf::kMaxNameBytes));
     }
     if (!names.insert(tensor.name).second) {
       throw Error(ExitCode::validation, fmt::format("tensor {} appears twice", tensor.name));

@@ -18,7 +18,13 @@ std::vector<float> ImatrixEntry::importance(std::uint64_t mat) const {
 
 std::string Imatrix::content_hash() const {
   Sha256 hash;
-  hash.field(method).field(dataset_name).field(dataset_hash).field(model_hash).field(tokenizer_hash).field(ctx).field(samples);
+  hash.field(method)
+      .field(dataset_name)
+      .field(dataset_hash)
+      .field(model_hash)
+      .field(tokenizer_hash)
+      .field(ctx)
+      .field(samples);
   const auto add = [&](const auto& values) {
     hash.field(std::uint64_t{values.size()}).update(std::as_bytes(std::span(values)));
   };

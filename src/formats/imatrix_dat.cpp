@@ -29,19 +29,22 @@ class DatReader {
     return value;
   }
   std::string text(std::int32_t length, std::string_view what) {
-    if (length < 0 || static_cast<std::size_t>(length) > left()) fail(fmt::format("length {} of {} is out of range", length, what));
+    if (length < 0 || static_cast<std::size_t>(length) > left())
+      fail(fmt::format("length {} of {} is out of range", length, what));
     std::string value(static_cast<std::size_t>(length), '\0');
     take(value.data(), value.size(), what);
     return value;
   }
   std::vector<float> floats(std::int32_t count) {
-    if (count < 1 || static_cast<std::size_t>(count) > left() / sizeof(float)) fail(fmt::format("{} values do not fit the file", count));
+    if (count < 1 || static_cast<std::size_t>(count) > left() / sizeof(float))
+      fail(fmt::format("{} values do not fit the file", count));
     std::vector<float> values(static_cast<std::size_t>(count));
     take(values.data(), values.size() * sizeof(float), "values");
     return values;
   }
   [[noreturn]] void fail(std::string reason) const {
-    throw FormatError(ExitCode::imatrix, path_, at_, std::move(reason), "Make a new one with: llm-quantize analyze MODEL");
+    throw FormatError(ExitCode::imatrix, path_, at_, std::move(reason),
+                      "Make a new one with: llm-quantize analyze MODEL");
   }
 
  private:
@@ -62,7 +65,8 @@ Imatrix read_imatrix_dat(const std::filesystem::path& path) {
   DatReader in(read_file(path, kMaxFileBytes, static_cast<int>(ExitCode::imatrix)), path.string());
   Imatrix imatrix;
   const std::int32_t entries = in.number("the entry count");
-  if (entries < 1 || entries > kMaxEntries) in.fail(fmt::format("is not an importance matrix ({} entries)", entries));
+  if (entries < 1 || entries > kMaxEntries)
+    in.fail(fmt::format("is not an importance matrix ({} entries)", entries));
   for (std::int32_t i = 0; i < entries; ++i) {
     const std::int32_t length = in.number("a name length");
     if (length < 1 || length > kMaxNameBytes) in.fail(fmt::format("name length {} is out of range", length));
@@ -79,7 +83,8 @@ Imatrix read_imatrix_dat(const std::filesystem::path& path) {
       if (!std::isfinite(value) || value < 0) in.fail(fmt::format("entry {} holds {}", name, value));
       entry.sum_sq.push_back(value);
     }
-    if (!imatrix.entries.emplace(name, std::move(entry)).second) in.fail(fmt::format("entry {} appears twice", name));
+    if (!imatrix.entries.emplace(name, std::move(entry)).second)
+      in.fail(fmt::format("entry {} appears twice", name));
   }
   if (in.left() >= sizeof(std::int32_t)) {
     const std::int32_t chunks = in.number("the chunk count");

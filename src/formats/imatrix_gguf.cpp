@@ -20,7 +20,8 @@ constexpr std::string_view kCountSuffix = ".counts";
                     "Make a new one with: llm-quantize analyze MODEL");
 }
 
-std::vector<float> read_values(const GgufFile& file, const GgufTensorInfo& info, const std::filesystem::path& path) {
+std::vector<float> read_values(const GgufFile& file, const GgufTensorInfo& info,
+                               const std::filesystem::path& path) {
   if (info.type != GgmlType::F32) fail(path, fmt::format("tensor {} is not F32", info.name));
   std::vector<float> values(info.elements());
   file.file().read_at(std::as_writable_bytes(std::span(values)), file.data_offset(info));
@@ -37,7 +38,8 @@ ImatrixEntry read_entry(const GgufFile& file, const GgufTensorInfo& sums, const 
   entry.n_mat = sums.rows();
   const std::vector<float> raw = read_values(file, sums, path);
   const std::vector<float> rows = read_values(file, counts, path);
-  if (entry.in_features == 0 || entry.n_mat == 0 || rows.empty() || (rows.size() != entry.n_mat && rows.size() != 1)) {
+  if (entry.in_features == 0 || entry.n_mat == 0 || rows.empty() ||
+      (rows.size() != entry.n_mat && rows.size() != 1)) {
     fail(path, fmt::format("sizes of {} and its counts do not fit", sums.name));
   }
   entry.sum_sq.assign(raw.begin(), raw.end());
@@ -54,7 +56,8 @@ ImatrixEntry read_entry(const GgufFile& file, const GgufTensorInfo& sums, const 
 Imatrix read_imatrix_gguf(const std::filesystem::path& path) {
   const GgufFile file(path, ExitCode::imatrix);
   const GgufMetadata& metadata = file.header().metadata;
-  if (metadata.string("general.type") != "imatrix") fail(path, "is a GGUF file, but not an importance matrix");
+  if (metadata.string("general.type") != "imatrix")
+    fail(path, "is a GGUF file, but not an importance matrix");
   const auto chunks = metadata.integer("imatrix.chunk_count");
   const auto chunk_size = metadata.integer("imatrix.chunk_size");
   const auto* datasets = metadata.strings("imatrix.datasets");

@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "formats/safetensors_header.hpp"
 #include "llmq/core/checked.hpp"
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/core/json.hpp"
 #include "llmq/formats/safetensors.hpp"
+
+#include "formats/safetensors_header.hpp"
 
 namespace llmq {
 namespace {
@@ -22,7 +23,8 @@ constexpr int kNotFound = static_cast<int>(ExitCode::model_not_found);
 
 /// Tensor name -> shard file name.
 std::map<std::string, std::string> read_index(const fs::path& path) {
-  const json document = parse_json_strict(read_file(path, kMaxIndexBytes, kNotFound), path.string(), ExitCode::validation);
+  const json document =
+      parse_json_strict(read_file(path, kMaxIndexBytes, kNotFound), path.string(), ExitCode::validation);
   const auto fail = [&](std::string reason) {
     throw FormatError(ExitCode::validation, path.string(), FormatError::kNoOffset, std::move(reason));
   };
@@ -34,8 +36,8 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
   for (const auto& [tensor, shard] : document["weight_map"].items()) {
     if (!shard.is_string()) fail(fmt::format("shard of tensor {} is not a string", tensor));
     const auto name = shard.get<std::string>();
-    if (name.empty() || name.find('/') != std::string::npos || name.find('\\') != std::string::npos || name == "." ||
-        name == ".." || name.find('\0') != std::string::npos) {
+    if (name.empty() || name.find('/') != std::string::npos || name.find('\\') != std::string::npos ||
+        name == "." || name == ".." || name.find('\0') != std::string::npos) {
       fail(fmt::format("shard name \"{}\" of tensor {} is not a plain file name", name, tensor));
     }
     map[tensor] = name;
@@ -58,8 +60,10 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(const fs::path& path) {
   std::vector<fs::path> files;
   fs::path index;
   if (fs::is_regular_file(path)) {
-    if (path.filename().string().ends_with(".index.json")) index = path;
-    else files.push_back(path);
+    if (path.filename().string().ends_with(".index.json"))
+      index = path;
+    else
+      files.push_back(path);
   } else if (fs::exists(path / "model.safetensors.index.json")) {
     index = path / "model.safetensors.index.json";
   } else if (fs::exists(path / "model.safetensors")) {
@@ -101,12 +105,14 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(const fs::path& path) {
 }
 
 const SafetensorsTensor* SafetensorsCheckpoint::find(std::string_view name) const noexcept {
-  const auto found = std::lower_bound(tensors_.begin(), tensors_.end(), name,
-                                      [](const SafetensorsTensor& tensor, std::string_view key) { return tensor.name < key; });
+  const auto found = std::lower_bound(
+      tensors_.begin(), tensors_.end(), name,
+      [](const SafetensorsTensor& tensor, std::string_view key) { return tensor.name < key; });
   return found != tensors_.end() && found->name == name ? &*found : nullptr;
 }
 
-void SafetensorsCheckpoint::read(const SafetensorsTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const {
+void SafetensorsCheckpoint::read(const SafetensorsTensor& tensor, std::uint64_t begin,
+                                 std::span<std::byte> out) const {
   if (begin > tensor.size_bytes || out.size() > tensor.size_bytes - begin) {
     throw InternalError(fmt::format("read past the end of tensor {}", tensor.name));
   }
@@ -126,7 +132,8 @@ std::string SafetensorsCheckpoint::fingerprint() const {
     hash.field(tensor.name).field(dtype_name(tensor.dtype)).field(std::uint64_t{tensor.shape.size()});
     for (const std::uint64_t extent : tensor.shape) hash.field(extent);
     const std::uint64_t length = std::min(kSampleBytes, tensor.size_bytes);
-    for (const std::uint64_t begin : {std::uint64_t{0}, (tensor.size_bytes - length) / 2, tensor.size_bytes - length}) {
+    for (const std::uint64_t begin :
+         {std::uint64_t{0}, (tensor.size_bytes - length) / 2, tensor.size_bytes - length}) {
       sample.resize(length);
       read(tensor, begin, sample);
       hash.update(sample);

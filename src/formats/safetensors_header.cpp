@@ -17,7 +17,7 @@ using nlohmann::json;
 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
-constexpr int kMaxDepth = 4;          // a valid header has 3
+constexpr int kMaxDepth = 4;  // a valid header has 3
 constexpr std::size_t kMaxDims = 8;
 
 class HeaderParser {
@@ -76,8 +76,10 @@ class HeaderParser {
     const auto dtype = type.is_string() ? dtype_from_name(type.get<std::string>()) : std::nullopt;
     if (!dtype) fail(fmt::format("tensor {} has unknown dtype {}", name, type.dump()));
     tensor.dtype = *dtype;
-    if (!shape.is_array() || shape.size() > kMaxDims) fail(fmt::format("tensor {}: shape is not a short array", name));
-    if (!offsets.is_array() || offsets.size() != 2) fail(fmt::format("tensor {}: data_offsets must be two numbers", name));
+    if (!shape.is_array() || shape.size() > kMaxDims)
+      fail(fmt::format("tensor {}: shape is not a short array", name));
+    if (!offsets.is_array() || offsets.size() != 2)
+      fail(fmt::format("tensor {}: data_offsets must be two numbers", name));
     std::uint64_t elements = 1;
     try {
       for (const json& extent : shape) {
@@ -92,9 +94,11 @@ class HeaderParser {
     }
     const std::uint64_t begin = whole_number(name, offsets[0], "data_offsets");
     const std::uint64_t end = whole_number(name, offsets[1], "data_offsets");
-    if (begin > end || end > data_bytes_) fail(fmt::format("tensor {}: data [{}, {}) is not in the file", name, begin, end));
+    if (begin > end || end > data_bytes_)
+      fail(fmt::format("tensor {}: data [{}, {}) is not in the file", name, begin, end));
     if (end - begin != elements) {
-      fail(fmt::format("tensor {}: {} bytes stored, shape and dtype ask for {}", name, end - begin, elements));
+      fail(
+          fmt::format("tensor {}: {} bytes stored, shape and dtype ask for {}", name, end - begin, elements));
     }
     tensor.offset_bytes = data_start_ + begin;
     tensor.size_bytes = end - begin;
@@ -105,11 +109,13 @@ class HeaderParser {
     std::vector<const SafetensorsTensor*> order;
     for (const SafetensorsTensor& tensor : tensors) order.push_back(&tensor);
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-      return a->offset_bytes != b->offset_bytes ? a->offset_bytes < b->offset_bytes : a->size_bytes < b->size_bytes;
+      return a->offset_bytes != b->offset_bytes ? a->offset_bytes < b->offset_bytes
+                                                : a->size_bytes < b->size_bytes;
     });
     std::uint64_t expected = data_start_;
     for (const SafetensorsTensor* tensor : order) {
-      if (tensor->offset_bytes != expected) fail(fmt::format("tensor {}: data overlaps or leaves a hole", tensor->name));
+      if (tensor->offset_bytes != expected)
+        fail(fmt::format("tensor {}: data overlaps or leaves a hole", tensor->name));
       expected += tensor->size_bytes;
     }
     if (expected != data_start_ + data_bytes_) {
@@ -130,7 +136,8 @@ std::vector<SafetensorsTensor> read_safetensors_header(const File& file) {
   if (size < kLengthBytes) outer.fail("shorter than its 8-byte length field");
   std::uint64_t length = 0;
   file.read_at(std::as_writable_bytes(std::span(&length, 1)), 0);
-  if (length > kMaxHeaderBytes) outer.fail(fmt::format("header length {} exceeds {}", length, kMaxHeaderBytes));
+  if (length > kMaxHeaderBytes)
+    outer.fail(fmt::format("header length {} exceeds {}", length, kMaxHeaderBytes));
   if (length > size - kLengthBytes) outer.fail(fmt::format("header length {} exceeds the file", length));
   std::string text(length, '\0');
   file.read_at(std::as_writable_bytes(std::span(text)), kLengthBytes);

@@ -20,7 +20,8 @@ struct TilePartials {
 };
 
 /// f64 partials of columns [first, first + width) in token order.
-void reduce_tile(const float* x, std::size_t tokens, std::size_t stride, std::size_t width, TilePartials& tile) {
+void reduce_tile(const float* x, std::size_t tokens, std::size_t stride, std::size_t width,
+                 TilePartials& tile) {
   for (std::size_t token = 0; token < tokens; ++token) {
     const float* row = x + token * stride;
     for (std::size_t j = 0; j < width; ++j) {
@@ -45,7 +46,8 @@ InputAccumulator::InputAccumulator(std::size_t in_features)
 
 void InputAccumulator::add_sample(std::span<const float> x) {
   const std::size_t columns = in_features();
-  if (columns == 0 || x.size() % columns != 0) throw InternalError("add_sample: rows do not fit the accumulator");
+  if (columns == 0 || x.size() % columns != 0)
+    throw InternalError("add_sample: rows do not fit the accumulator");
   const std::size_t tokens = x.size() / columns;
   for (std::size_t first = 0; first < columns; first += kColumnTile) {
     const std::size_t width = std::min(kColumnTile, columns - first);

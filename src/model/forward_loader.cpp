@@ -3,16 +3,19 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/model/forward.hpp"
+
 #include "model/module_loader.hpp"
 
 namespace llmq {
 
 std::unique_ptr<ForwardPass> make_forward_pass(const ModelSpec& spec) {
   if (spec.architecture != "llama") {
-    throw Error(ExitCode::unsupported_conversion, fmt::format("architecture {} cannot be run yet", spec.architecture));
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("architecture {} cannot be run yet", spec.architecture));
   }
   using Entry = ForwardPass* (*)(const ModelSpec*);
-  static const auto entry = reinterpret_cast<Entry>(load_module_entry("libllmq_model_torch.so", "llmq_make_forward_pass"));
+  static const auto entry =
+      reinterpret_cast<Entry>(load_module_entry("libllmq_model_torch.so", "llmq_make_forward_pass"));
   return std::unique_ptr<ForwardPass>(entry(&spec));
 }
 

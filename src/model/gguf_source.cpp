@@ -8,6 +8,7 @@
 #include "llmq/core/hash.hpp"
 #include "llmq/formats/gguf.hpp"
 #include "llmq/quant/codec.hpp"
+
 #include "model/architectures/architecture.hpp"
 #include "model/row_permutation.hpp"
 #include "model/sources.hpp"
@@ -82,7 +83,8 @@ class GgufSource final : public ModelSource {
       throw Error(ExitCode::validation, "rope_freqs.weight must hold head_dim/2 values of F32");
     }
     spec_.stored_rope_factors.resize(spec_.head_dim / 2);
-    file_.file().read_at(std::as_writable_bytes(std::span(spec_.stored_rope_factors)), file_.data_offset(*factors));
+    file_.file().read_at(std::as_writable_bytes(std::span(spec_.stored_rope_factors)),
+                         file_.data_offset(*factors));
     spec_.rope_scaling = RopeScaling::llama3;
   }
 
@@ -92,7 +94,8 @@ class GgufSource final : public ModelSource {
       const GgufTensorInfo* info = file_.header().find(rule.gguf_name);
       if (info == nullptr) {
         if (!rule.required) continue;
-        throw Error(ExitCode::validation, fmt::format("{}: tensor {} is missing", path.string(), rule.gguf_name));
+        throw Error(ExitCode::validation,
+                    fmt::format("{}: tensor {} is missing", path.string(), rule.gguf_name));
       }
       check_shape(path, rule, *info);
       ModelTensor tensor;
@@ -107,24 +110,28 @@ class GgufSource final : public ModelSource {
     }
   }
 
-  static void check_shape(const std::filesystem::path& path, const TensorRule& rule, const GgufTensorInfo& info) {
+  static void check_shape(const std::filesystem::path& path, const TensorRule& rule,
+                          const GgufTensorInfo& info) {
     bool fits = true;
     for (std::size_t d = 0; d < info.ne.size(); ++d) {
       const std::uint64_t wanted = d < rule.shape.size() ? rule.shape[rule.shape.size() - 1 - d] : 1;
       fits = fits && info.ne[d] == wanted;
     }
     if (!fits) {
-      throw Error(ExitCode::validation, fmt::format("{}: tensor {} has shape [{}], the metadata asks for [{}]",
-                                                    path.string(), rule.gguf_name, fmt::join(info.ne, ", "),
-                                                    fmt::join(rule.shape.rbegin(), rule.shape.rend(), ", ")));
+      throw Error(ExitCode::validation,
+                  fmt::format("{}: tensor {} has shape [{}], the metadata asks for [{}]", path.string(),
+                              rule.gguf_name, fmt::join(info.ne, ", "),
+                              fmt::join(rule.shape.rbegin(), rule.shape.rend(), ", ")));
     }
     if (!can_decode(info.type)) {
-      throw Error(ExitCode::unsupported_conversion, fmt::format("{}: tensor {} has type {}, which cannot be read",
-                                                                path.string(), rule.gguf_name, type_name(info.type)));
+      throw Error(ExitCode::unsupported_conversion,
+                  fmt::format("{}: tensor {} has type {}, which cannot be read", path.string(),
+                              rule.gguf_name, type_name(info.type)));
     }
   }
 
-  void read_run(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, std::span<float> out) const {
+  void read_run(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count,
+                std::span<float> out) const {
     const GgufTensorInfo& info = *file_.header().find(tensor.name);
     const std::uint64_t bytes = row_bytes(info.type, info.row_elems());
     thread_local std::vector<std::byte> raw;

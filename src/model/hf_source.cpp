@@ -11,6 +11,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/formats/safetensors.hpp"
+
 #include "model/architectures/architecture.hpp"
 #include "model/row_permutation.hpp"
 #include "model/sources.hpp"
@@ -24,10 +25,14 @@ constexpr std::size_t kMaxUnknownNamesShown = 5;
 
 GgmlType block_type_of(DType type) {
   switch (type) {
-    case DType::F32: return GgmlType::F32;
-    case DType::F16: return GgmlType::F16;
-    case DType::BF16: return GgmlType::BF16;
-    default: throw InternalError("not a weight number format");
+    case DType::F32:
+      return GgmlType::F32;
+    case DType::F16:
+      return GgmlType::F16;
+    case DType::BF16:
+      return GgmlType::BF16;
+    default:
+      throw InternalError("not a weight number format");
   }
 }
 
@@ -137,7 +142,8 @@ class HfSource final : public ModelSource {
     }
     if (unknown.empty()) return;
     const std::size_t shown = std::min(unknown.size(), kMaxUnknownNamesShown);
-    const std::vector<std::string> head(unknown.begin(), unknown.begin() + static_cast<std::ptrdiff_t>(shown));
+    const std::vector<std::string> head(unknown.begin(),
+                                        unknown.begin() + static_cast<std::ptrdiff_t>(shown));
     throw Error(ExitCode::unsupported_conversion,
                 fmt::format("{}: {} tensors have no place in architecture {}: {}{}", directory_.string(),
                             unknown.size(), spec_.class_name, fmt::join(head, ", "),

@@ -6,6 +6,7 @@
 
 #include "llmq/formats/gguf.hpp"
 #include "llmq/model/source.hpp"
+
 #include "model/architectures/architecture.hpp"
 
 namespace llmq {

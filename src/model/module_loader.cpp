@@ -1,8 +1,7 @@
 #include "model/module_loader.hpp"
 
-#include <dlfcn.h>
-
 #include <cstdlib>
+#include <dlfcn.h>
 #include <filesystem>
 #include <vector>
 
@@ -23,8 +22,8 @@ std::vector<fs::path> candidates(const std::string& file) {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
   if (!error) {
-    places.push_back(self.parent_path() / "../lib" / file);                // build tree
-    places.push_back(self.parent_path() / "../lib/llm-quantize" / file);   // installed
+    places.push_back(self.parent_path() / "../lib" / file);               // build tree
+    places.push_back(self.parent_path() / "../lib/llm-quantize" / file);  // installed
   }
   return places;
 }

@@ -1,5 +1,5 @@
-// The order of rotated rows inside one attention head. Hugging Face keeps pairs half a head apart (c, c + h/2),
-// GGUF keeps them adjacent (2c, 2c + 1). Example, head of 4: GGUF rows are Hugging Face rows 0 2 1 3.
+// The order of rotated rows inside one attention head. Hugging Face keeps pairs half a head apart (c, c +
+// h/2), GGUF keeps them adjacent (2c, 2c + 1). Example, head of 4: GGUF rows are Hugging Face rows 0 2 1 3.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

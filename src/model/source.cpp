@@ -5,6 +5,7 @@
 #include "llmq/core/checked.hpp"
 #include "llmq/core/error.hpp"
 #include "llmq/formats/gguf.hpp"
+
 #include "model/sources.hpp"
 
 namespace llmq {
@@ -20,7 +21,8 @@ std::uint64_t ModelSource::stored_bytes() const {
   std::uint64_t total = 0;
   for (const ModelTensor& tensor : tensors()) {
     if (tensor.source_name.empty()) continue;
-    const std::uint64_t bytes = checked_mul(row_bytes(tensor.stored_type, tensor.row_elems()), tensor.rows(), tensor.name);
+    const std::uint64_t bytes =
+        checked_mul(row_bytes(tensor.stored_type, tensor.row_elems()), tensor.rows(), tensor.name);
     total = checked_add(total, bytes, "model size");
   }
   return total;
@@ -41,8 +43,9 @@ std::unique_ptr<ModelSource> open_model(const std::filesystem::path& model) {
   }
   if (std::filesystem::is_directory(model)) return open_hf_source(model);
   if (has_gguf_magic(model)) return open_gguf_source(model);
-  throw FormatError(ExitCode::validation, model.string(), 0, "is neither a model directory nor a GGUF file",
-                    "MODEL must be a Hugging Face directory with config.json and *.safetensors, or a GGUF file");
+  throw FormatError(
+      ExitCode::validation, model.string(), 0, "is neither a model directory nor a GGUF file",
+      "MODEL must be a Hugging Face directory with config.json and *.safetensors, or a GGUF file");
 }
 
 WeightLoader make_weight_loader(const ModelSource& source) {
@@ -50,7 +53,8 @@ WeightLoader make_weight_loader(const ModelSource& source) {
     const ModelTensor* tensor = source.find(name);
     if (tensor == nullptr) return false;
     if (out.size() != tensor->elements()) {
-      throw InternalError(fmt::format("{} has {} values, {} were wanted", name, tensor->elements(), out.size()));
+      throw InternalError(
+          fmt::format("{} has {} values, {} were wanted", name, tensor->elements(), out.size()));
     }
     source.read_rows(*tensor, 0, tensor->rows(), RowOrder::hugging_face, out);
     return true;

@@ -13,6 +13,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/core/json.hpp"
 #include "llmq/formats/gguf.hpp"
+
 #include "model/architectures/architecture.hpp"
 
 namespace llmq {
@@ -34,12 +35,15 @@ class ConfigReader {
   std::uint32_t count(const char* key, std::uint64_t limit = kMaxDimension) const {
     if (!has(key)) fail(fmt::format("\"{}\" is missing", key));
     const json& value = document_[key];
-    if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0 || value.get<std::uint64_t>() > limit) {
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0 ||
+        value.get<std::uint64_t>() > limit) {
       fail(fmt::format("\"{}\" must be a whole number from 1 to {}", key, limit));
     }
     return value.get<std::uint32_t>();
   }
-  std::uint32_t count_or(const char* key, std::uint32_t fallback) const { return has(key) ? count(key) : fallback; }
+  std::uint32_t count_or(const char* key, std::uint32_t fallback) const {
+    return has(key) ? count(key) : fallback;
+  }
   double real_or(const char* key, double fallback) const {
     if (!has(key)) return fallback;
     const json& value = document_[key];
@@ -72,7 +76,8 @@ class ConfigReader {
 std::string known_classes() {
   std::string list;
   for (const Architecture& row : architectures()) {
-    for (const std::string_view name : row.class_names) list += (list.empty() ? "" : ", ") + std::string(name);
+    for (const std::string_view name : row.class_names)
+      list += (list.empty() ? "" : ", ") + std::string(name);
   }
   return list;
 }
@@ -92,14 +97,14 @@ void read_rope_scaling(const ConfigReader& config, ModelSpec& spec) {
     spec.rope_factor = scaling.real_or("factor", 8.0);
     spec.rope_low_freq_factor = scaling.real_or("low_freq_factor", 1.0);
     spec.rope_high_freq_factor = scaling.real_or("high_freq_factor", 4.0);
-    spec.rope_original_context = scaling.real_or(
-        "original_max_position_embeddings", config.real_or("original_max_position_embeddings", 8192));
+    spec.rope_original_context = scaling.real_or("original_max_position_embeddings",
+                                                 config.real_or("original_max_position_embeddings", 8192));
     if (spec.rope_low_freq_factor == spec.rope_high_freq_factor) {
       config.fail("rope_scaling: low_freq_factor and high_freq_factor must differ");
     }
   } else {
-    throw Error(ExitCode::unsupported_conversion, fmt::format("{}: rope scaling \"{}\" is not supported",
-                                                              config.path(), type),
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("{}: rope scaling \"{}\" is not supported", config.path(), type),
                 "Supported: default, linear, llama3");
   }
 }
@@ -137,7 +142,8 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
     throw Error(ExitCode::model_not_found, fmt::format("{}: no such file", path.string()),
                 "MODEL must be a Hugging Face directory with config.json and *.safetensors, or a GGUF file");
   }
-  const json document = parse_json_strict(read_file(path, kMaxConfigBytes, 3), path.string(), ExitCode::validation);
+  const json document =
+      parse_json_strict(read_file(path, kMaxConfigBytes, 3), path.string(), ExitCode::validation);
   if (!document.is_object()) {
     throw FormatError(ExitCode::validation, path.string(), FormatError::kNoOffset, "must be a JSON object");
   }
@@ -164,7 +170,8 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
   const std::string activation = config.text_or("hidden_act", "silu");
   if (activation != "silu") {
     throw Error(ExitCode::unsupported_conversion,
-                fmt::format("{}: hidden_act \"{}\" is not supported", path.string(), activation), "Supported: silu");
+                fmt::format("{}: hidden_act \"{}\" is not supported", path.string(), activation),
+                "Supported: silu");
   }
   read_shapes(config, spec);
   spec.rms_norm_eps = static_cast<float>(config.real_or("rms_norm_eps", 1e-6));
@@ -212,7 +219,8 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
     const auto value = metadata.integer(spec.architecture + "." + key);
     const std::int64_t number = value.value_or(fallback.value_or(0));
     if (number <= 0 || static_cast<std::uint64_t>(number) > limit) {
-      throw Error(ExitCode::validation, fmt::format("GGUF key {}.{} is missing or out of range", spec.architecture, key));
+      throw Error(ExitCode::validation,
+                  fmt::format("GGUF key {}.{} is missing or out of range", spec.architecture, key));
     }
     return static_cast<std::uint32_t>(number);
   };
@@ -222,7 +230,8 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
   spec.n_heads = count("attention.head_count", std::nullopt, kMaxDimension);
   spec.n_kv_heads = count("attention.head_count_kv", spec.n_heads, kMaxDimension);
   spec.context_length = count("context_length", 2048, kMaxDimension);
-  spec.head_dim = count("attention.key_length", std::max<std::int64_t>(1, spec.hidden_size / spec.n_heads), kMaxDimension);
+  spec.head_dim = count("attention.key_length", std::max<std::int64_t>(1, spec.hidden_size / spec.n_heads),
+                        kMaxDimension);
   spec.explicit_head_dim = metadata.contains(spec.architecture + ".attention.key_length");
   const GgufTensorInfo* embedding = header.find("token_embd.weight");
   if (embedding == nullptr) throw Error(ExitCode::validation, "GGUF file has no token_embd.weight");
@@ -230,15 +239,16 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
   if (spec.n_heads % spec.n_kv_heads != 0 || spec.head_dim % 2 != 0) {
     throw Error(ExitCode::validation, "GGUF head counts do not fit together");
   }
-  spec.rms_norm_eps =
-      static_cast<float>(metadata.real(spec.architecture + ".attention.layer_norm_rms_epsilon").value_or(1e-5));
+  spec.rms_norm_eps = static_cast<float>(
+      metadata.real(spec.architecture + ".attention.layer_norm_rms_epsilon").value_or(1e-5));
   spec.rope_theta = metadata.real(spec.architecture + ".rope.freq_base").value_or(10000.0);
   const std::string scaling = metadata.string(spec.architecture + ".rope.scaling.type").value_or("none");
   if (scaling == "linear") {
     spec.rope_scaling = RopeScaling::linear;
     spec.rope_factor = metadata.real(spec.architecture + ".rope.scaling.factor").value_or(1.0);
   } else if (scaling != "none") {
-    throw Error(ExitCode::unsupported_conversion, fmt::format("GGUF rope scaling \"{}\" is not supported", scaling));
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("GGUF rope scaling \"{}\" is not supported", scaling));
   }
   spec.tied_embeddings = header.find("output.weight") == nullptr;
   spec.attention_bias = header.find("blk.0.attn_q.bias") != nullptr;

@@ -13,6 +13,7 @@
 #include "llmq/embedded/texts.hpp"
 #include "llmq/formats/imatrix.hpp"
 #include "llmq/pipeline/quantize.hpp"
+
 #include "pipeline/analyze_run.hpp"
 
 namespace llmq {
@@ -36,7 +37,8 @@ void check_output(const AnalyzeOptions& options, const fs::path& output) {
                 "Give a file name with --output");
   }
   if (is_same_file(output, options.model) || (options.data && is_same_file(output, *options.data))) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: output is the same file as an input", output.string()),
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{}: output is the same file as an input", output.string()),
                 "Choose another --output");
   }
 }
@@ -44,10 +46,11 @@ void check_output(const AnalyzeOptions& options, const fs::path& output) {
 void warn_about_samples(Log& log, const SampleSet& samples, std::uint64_t requested) {
   const std::uint64_t count = samples.samples.size();
   if (count < requested) {
-    log.status(fmt::format("Note: the text gives {} samples of {} tokens, {} were asked for", count, samples.ctx,
-                           requested));
+    log.status(fmt::format("Note: the text gives {} samples of {} tokens, {} were asked for", count,
+                           samples.ctx, requested));
   }
-  if (count < kFewSamples) log.warn(fmt::format("{} calibration samples are few; {} or more are better", count, kFewSamples));
+  if (count < kFewSamples)
+    log.warn(fmt::format("{} calibration samples are few; {} or more are better", count, kFewSamples));
   if (count > kManySamples) log.warn(fmt::format("{} calibration samples take long and rarely help", count));
 }
 
@@ -61,7 +64,8 @@ GridPlace choose_grid(const StageContext& context, const ModelSource& source, co
   context.log.detail(pass->description());
   std::uint64_t needed = 0;
   const auto fits = [&](const GridPlace& grid) {
-    needed = AnalyzeRun::planned_bytes(source, *pass, context.threads, samples.samples.size(), samples.ctx, grid);
+    needed =
+        AnalyzeRun::planned_bytes(source, *pass, context.threads, samples.samples.size(), samples.ctx, grid);
     return needed <= context.memory_limit_bytes;
   };
   if (options.layer_groups > 0) {
@@ -72,7 +76,8 @@ GridPlace choose_grid(const StageContext& context, const ModelSource& source, co
   std::uint64_t smallest = ~std::uint64_t{0};
   for (std::uint32_t groups = 1; groups <= std::min(ranks, n_layers); ++groups) {
     if (ranks % groups != 0) continue;
-    // Judged for the first layer group, which never holds fewer layers than the others: every rank decides alike.
+    // Judged for the first layer group, which never holds fewer layers than the others: every rank decides
+    // alike.
     if (fits(place_in_grid(0, ranks, groups, n_layers))) return place_in_grid(rank, ranks, groups, n_layers);
     smallest = std::min(smallest, needed);
   }
@@ -133,8 +138,8 @@ void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
     }
   }
   result.statistic_mean = sum / static_cast<double>(count);
-  result.statistic_std = std::sqrt(std::max(0.0, square / static_cast<double>(count) -
-                                                     result.statistic_mean * result.statistic_mean));
+  result.statistic_std = std::sqrt(
+      std::max(0.0, square / static_cast<double>(count) - result.statistic_mean * result.statistic_mean));
 }
 
 }  // namespace
@@ -143,7 +148,8 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   const auto start = std::chrono::steady_clock::now();
   AnalyzeResult result;
   result.model_path = options.model;
-  result.output_path = options.output.empty() ? fs::path(model_base_name(options.model) + ".imatrix") : options.output;
+  result.output_path =
+      options.output.empty() ? fs::path(model_base_name(options.model) + ".imatrix") : options.output;
   context.log.status(fmt::format("Loading model: {}", options.model.string()));
 
   std::unique_ptr<ModelSource> source;
@@ -156,8 +162,8 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
     source = open_model(options.model);
     if (context.comm.is_root()) check_output(options, result.output_path);
     tokenizer = make_tokenizer(source->vocabulary());
-    samples = make_samples({options.data, embedded_calibration_text(), "llm-quantize-calibration", options.ctx,
-                            options.samples, source->spec().context_length},
+    samples = make_samples({options.data, embedded_calibration_text(), "llm-quantize-calibration",
+                            options.ctx, options.samples, source->spec().context_length},
                            *tokenizer, context.log);
     warn_about_samples(context.log, samples, options.samples);
     fingerprint = source->fingerprint();
@@ -165,7 +171,8 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
     grid = choose_grid(context, *source, options, samples);
   });
   context.log.status(fmt::format("Collecting calibration data: {} samples", samples.samples.size()));
-  context.log.status(fmt::format("Ranks: {} layer groups x {} sample groups", grid.layer_groups, grid.sample_groups));
+  context.log.status(
+      fmt::format("Ranks: {} layer groups x {} sample groups", grid.layer_groups, grid.sample_groups));
   context.log.status("Computing importance matrix (activation_magnitude)");
 
   JobDirectory job(context, options.checkpoints, *identity);
@@ -197,10 +204,11 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
     const auto found = run.seconds().find(phase);
     const auto micros = static_cast<std::int64_t>((found == run.seconds().end() ? 0.0 : found->second) * 1e6);
     result.phase_seconds[phase] =
-        static_cast<double>(context.comm.all_reduce_value(micros, comm::ReduceOp::max, "collect times")) * 1e-6;
+        static_cast<double>(context.comm.all_reduce_value(micros, comm::ReduceOp::max, "collect times")) *
+        1e-6;
   }
-  result.peak_memory_bytes =
-      context.comm.all_reduce_value<std::uint64_t>(peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
+  result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(
+      peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.tokens_per_second = static_cast<double>(result.calibration_samples * result.ctx) / result.seconds;
   context.log.status(fmt::format("Complete: {}", result.output_path.string()));

@@ -8,11 +8,13 @@
 
 namespace llmq {
 
-GridPlace place_in_grid(std::uint32_t rank, std::uint32_t ranks, std::uint32_t layer_groups, std::uint32_t n_layers) {
+GridPlace place_in_grid(std::uint32_t rank, std::uint32_t ranks, std::uint32_t layer_groups,
+                        std::uint32_t n_layers) {
   if (layer_groups == 0 || ranks % layer_groups != 0 || layer_groups > n_layers) {
-    throw Error(ExitCode::invalid_arguments,
-                fmt::format("--layer-groups {} does not fit {} ranks and {} layers", layer_groups, ranks, n_layers),
-                "It must divide the number of ranks and be at most the number of layers");
+    throw Error(
+        ExitCode::invalid_arguments,
+        fmt::format("--layer-groups {} does not fit {} ranks and {} layers", layer_groups, ranks, n_layers),
+        "It must divide the number of ranks and be at most the number of layers");
   }
   return {layer_groups, ranks / layer_groups, rank % layer_groups, rank / layer_groups};
 }
@@ -24,7 +26,8 @@ LayerRange layers_of_group(std::uint32_t group, std::uint32_t groups, std::uint3
   return {begin, begin + base + (group < extra ? 1 : 0)};
 }
 
-std::vector<std::uint64_t> samples_of_group(std::uint32_t group, std::uint32_t groups, std::uint64_t n_samples) {
+std::vector<std::uint64_t> samples_of_group(std::uint32_t group, std::uint32_t groups,
+                                            std::uint64_t n_samples) {
   std::vector<std::uint64_t> samples;
   for (std::uint64_t sample = group; sample < n_samples; sample += groups) samples.push_back(sample);
   return samples;

@@ -27,7 +27,8 @@ std::vector<std::uint64_t> find_generations(const fs::path& job) {
   std::vector<std::uint64_t> found;
   for (const auto& entry : fs::directory_iterator(job)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with("generation-") && name.ends_with(".h5")) found.push_back(std::stoull(name.substr(11)));
+    if (name.starts_with("generation-") && name.ends_with(".h5"))
+      found.push_back(std::stoull(name.substr(11)));
   }
   std::sort(found.rbegin(), found.rend());
   return found;
@@ -48,9 +49,12 @@ const std::array<LayerInput, 4>& layer_inputs() {
 std::size_t input_width(const ModelSpec& spec, MatmulInput input) {
   switch (input) {
     case MatmulInput::attention:
-    case MatmulInput::ffn: return spec.hidden_size;
-    case MatmulInput::attention_output: return std::size_t{spec.n_heads} * spec.head_dim;
-    case MatmulInput::ffn_down: return spec.intermediate_size;
+    case MatmulInput::ffn:
+      return spec.hidden_size;
+    case MatmulInput::attention_output:
+      return std::size_t{spec.n_heads} * spec.head_dim;
+    case MatmulInput::ffn_down:
+      return spec.intermediate_size;
   }
   throw InternalError("unknown matmul input");
 }
@@ -65,14 +69,22 @@ LayerAccumulators make_layer_accumulators(const ModelSpec& spec) {
 
 AnalyzeRun::AnalyzeRun(const StageContext& context, const ModelSource& source, const SampleSet& samples,
                        const GridPlace& grid, const JobDirectory& job, const CheckpointOptions& options)
-    : context_(context), source_(source), samples_(samples), grid_(grid), job_(job), options_(options),
+    : context_(context),
+      source_(source),
+      samples_(samples),
+      grid_(grid),
+      job_(job),
+      options_(options),
       row_(context.comm.split(static_cast<int>(grid.sample_group), static_cast<int>(grid.layer_group))),
-      pass_(make_forward_pass(source.spec())), loader_(make_weight_loader(source)),
+      pass_(make_forward_pass(source.spec())),
+      loader_(make_weight_loader(source)),
       mine_(samples_of_group(grid.sample_group, grid.sample_groups, samples.samples.size())),
-      progress_(samples.samples.size(), 0), touched_(source.spec().n_layers, 0) {
+      progress_(samples.samples.size(), 0),
+      touched_(source.spec().n_layers, 0) {
   deltas_.resize(n_layers());
   if (context_.comm.is_root()) {
-    for (std::uint32_t layer = 0; layer < n_layers(); ++layer) totals_.push_back(make_layer_accumulators(source.spec()));
+    for (std::uint32_t layer = 0; layer < n_layers(); ++layer)
+      totals_.push_back(make_layer_accumulators(source.spec()));
   }
 }
 
@@ -80,8 +92,9 @@ double AnalyzeRun::clock_seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-std::uint64_t AnalyzeRun::planned_bytes(const ModelSource& source, const ForwardPass& pass, std::size_t threads,
-                                        std::uint64_t samples, std::uint64_t ctx, const GridPlace& grid) {
+std::uint64_t AnalyzeRun::planned_bytes(const ModelSource& source, const ForwardPass& pass,
+                                        std::size_t threads, std::uint64_t samples, std::uint64_t ctx,
+                                        const GridPlace& grid) {
   const ModelSpec& spec = source.spec();
   std::vector<std::uint64_t> layer_bytes(spec.n_layers, 0);
   for (const ModelTensor& tensor : source.tensors()) {
@@ -94,8 +107,8 @@ std::uint64_t AnalyzeRun::planned_bytes(const ModelSource& source, const Forward
     weights = 0;
     for (std::uint32_t layer = range.begin; layer < range.end; ++layer) weights += layer_bytes[layer];
   }
-  const std::uint64_t held = grid.layer_groups == 1 ? (samples + grid.sample_groups - 1) / grid.sample_groups
-                                                    : 2 * threads;
+  const std::uint64_t held =
+      grid.layer_groups == 1 ? (samples + grid.sample_groups - 1) / grid.sample_groups : 2 * threads;
   const std::uint64_t states = held * ctx * spec.hidden_size * 4;
   std::uint64_t columns = 0;
   for (const LayerInput& input : layer_inputs()) columns += input_width(spec, input.input);
@@ -112,11 +125,13 @@ void AnalyzeRun::resume() {
     std::string problems;
     for (const std::uint64_t generation : find_generations(job_.path())) {
       try {
-        const AnalyzeCheckpoint found = read_analyze_checkpoint_meta(generation_path(job_.path(), generation));
+        const AnalyzeCheckpoint found =
+            read_analyze_checkpoint_meta(generation_path(job_.path(), generation));
         if (found.sample_progress.size() != progress_.size() || found.state_elems != state_elems()) {
           throw Error(ExitCode::checkpoint, "sizes do not fit this run");
         }
-        // The states are read by everyone below; a damaged one must show here, while an older generation may serve.
+        // The states are read by everyone below; a damaged one must show here, while an older generation may
+        // serve.
         std::vector<std::uint64_t> with_state;
         for (std::uint64_t i = 0; i < found.sample_progress.size(); ++i) {
           if (found.sample_progress[i] > 0 && found.sample_progress[i] < n_layers()) with_state.push_back(i);
@@ -130,7 +145,8 @@ void AnalyzeRun::resume() {
             for (std::size_t i = 0; i < layer_inputs().size(); ++i) {
               if (stat.name != fmt::format("layer.{}.{}", layer, layer_inputs()[i].key)) continue;
               InputAccumulator& total = totals_[layer][i];
-              if (stat.in_features != total.in_features()) throw Error(ExitCode::checkpoint, "sizes do not fit this run");
+              if (stat.in_features != total.in_features())
+                throw Error(ExitCode::checkpoint, "sizes do not fit this run");
               total.sum_sq = stat.sum_sq, total.sum = stat.sum, total.sum_quad = stat.sum_quad;
               total.max_abs = stat.max_abs, total.count = stat.counts.at(0);
               placed = true;
@@ -146,7 +162,8 @@ void AnalyzeRun::resume() {
       }
     }
     if (!problems.empty()) {
-      throw Error(ExitCode::checkpoint, "no sound checkpoint generation: " + problems, "Start without --resume");
+      throw Error(ExitCode::checkpoint, "no sound checkpoint generation: " + problems,
+                  "Start without --resume");
     }
   });
   context_.comm.broadcast(std::span<std::uint64_t>(&chosen, 1), 0, "share the checkpoint");
@@ -163,15 +180,16 @@ void AnalyzeRun::resume() {
       const std::uint32_t at = progress_[sample];
       if (at > 0 && at < n_layers() && at >= range.begin && at < range.end) held.push_back(sample);
     }
-    read_analyze_states(generation_path(job_.path(), chosen), held, [&](std::uint64_t sample, std::span<const float> state) {
-      states_[sample].assign(state.begin(), state.end());
-    });
+    read_analyze_states(generation_path(job_.path(), chosen), held,
+                        [&](std::uint64_t sample, std::span<const float> state) {
+                          states_[sample].assign(state.begin(), state.end());
+                        });
   });
   std::uint64_t steps = 0;
   for (const std::uint32_t at : progress_) steps += at;
-  context_.log.status(fmt::format("Resuming from generation {}: {:.0f}% done", chosen,
-                                  100.0 * static_cast<double>(steps) /
-                                      static_cast<double>(progress_.size() * n_layers())));
+  context_.log.status(
+      fmt::format("Resuming from generation {}: {:.0f}% done", chosen,
+                  100.0 * static_cast<double>(steps) / static_cast<double>(progress_.size() * n_layers())));
 }
 
 void AnalyzeRun::execute() {
@@ -199,10 +217,10 @@ void AnalyzeRun::embed(std::uint64_t sample) {
 
 void AnalyzeRun::check_state(std::uint64_t sample, std::uint32_t layer) const {
   const std::vector<float>& state = states_.at(sample);
-  const auto bad = std::find_if(state.begin(), state.end(), [](float value) { return !std::isfinite(value); });
+  const auto bad =
+      std::find_if(state.begin(), state.end(), [](float value) { return !std::isfinite(value); });
   if (bad == state.end()) return;
-  throw Error(ExitCode::importance,
-              fmt::format("layer {} gives {} for sample {}", layer, *bad, sample),
+  throw Error(ExitCode::importance, fmt::format("layer {} gives {} for sample {}", layer, *bad, sample),
               "Check the weights of this layer with: llm-quantize quantize MODEL gguf -q F32 --dry-run");
 }
 
@@ -210,9 +228,10 @@ void AnalyzeRun::advance_sample(std::uint64_t sample, std::uint32_t layer, const
                                 LayerAccumulators& into) {
   if (layer == 0) embed(sample);
   try {
-    pass_->run_layer(weights, states_.at(sample), [&](MatmulInput input, std::span<const float> x, std::size_t) {
-      into[static_cast<std::size_t>(input)].add_sample(x);
-    });
+    pass_->run_layer(weights, states_.at(sample),
+                     [&](MatmulInput input, std::span<const float> x, std::size_t) {
+                       into[static_cast<std::size_t>(input)].add_sample(x);
+                     });
   } catch (const Error& error) {
     if (error.code() != ExitCode::importance) throw;
     throw Error(ExitCode::importance, fmt::format("layer {}, sample {}: {}", layer, sample, error.what()),
@@ -261,7 +280,8 @@ void AnalyzeRun::reduce_statistics() {
     if (deltas_[layer][0].in_features() == 0) deltas_[layer] = make_layer_accumulators(source_.spec());
     for (std::size_t i = 0; i < deltas_[layer].size(); ++i) {
       InputAccumulator& delta = deltas_[layer][i];
-      const std::string purpose = fmt::format("sum importance of layer {} ({})", layer, layer_inputs()[i].key);
+      const std::string purpose =
+          fmt::format("sum importance of layer {} ({})", layer, layer_inputs()[i].key);
       context_.comm.reduce_to_root(std::span(delta.sum_sq), comm::ReduceOp::sum, purpose);
       context_.comm.reduce_to_root(std::span(delta.sum), comm::ReduceOp::sum, purpose);
       context_.comm.reduce_to_root(std::span(delta.sum_quad), comm::ReduceOp::sum, purpose);
@@ -292,8 +312,13 @@ void AnalyzeRun::commit(bool write) {
       for (std::size_t i = 0; i < layer_inputs().size(); ++i) {
         const InputAccumulator& total = totals_[layer][i];
         if (total.count == 0) continue;
-        checkpoint.stats.push_back({fmt::format("layer.{}.{}", layer, layer_inputs()[i].key), total.in_features(),
-                                    total.sum_sq, total.sum, total.sum_quad, total.max_abs, {total.count}});
+        checkpoint.stats.push_back({fmt::format("layer.{}.{}", layer, layer_inputs()[i].key),
+                                    total.in_features(),
+                                    total.sum_sq,
+                                    total.sum,
+                                    total.sum_quad,
+                                    total.max_abs,
+                                    {total.count}});
       }
     }
   }
@@ -302,8 +327,9 @@ void AnalyzeRun::commit(bool write) {
     if (progress_[sample] > 0 && progress_[sample] < n_layers()) held.push_back(sample);
   }
   context_.comm.together("write the checkpoint", [&] {
-    write_analyze_checkpoint(generation_path(job_.path(), generation_), context_.comm.native(), checkpoint, held,
-                             [&](std::uint64_t sample) { return std::span<const float>(states_.at(sample)); });
+    write_analyze_checkpoint(
+        generation_path(job_.path(), generation_), context_.comm.native(), checkpoint, held,
+        [&](std::uint64_t sample) { return std::span<const float>(states_.at(sample)); });
     if (context_.comm.is_root() && generation_ > kKeptGenerations) {
       std::error_code ignored;
       fs::remove(generation_path(job_.path(), generation_ - kKeptGenerations), ignored);
@@ -312,7 +338,8 @@ void AnalyzeRun::commit(bool write) {
   last_commit_ = clock_seconds();
   commit_cost_ = last_commit_ - start;
   seconds_["checkpoint"] += commit_cost_;
-  context_.log.detail(fmt::format("Committed checkpoint generation {} in {:.2f} s", generation_, commit_cost_));
+  context_.log.detail(
+      fmt::format("Committed checkpoint generation {} in {:.2f} s", generation_, commit_cost_));
 }
 
 std::vector<LayerAccumulators> AnalyzeRun::take_totals() {

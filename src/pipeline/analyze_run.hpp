@@ -1,9 +1,8 @@
 // The state of an analyze run on one rank, and the two ways to walk the model.
 //
-// progress[i] says how many layers sample i has passed; its boundary state is kept while 0 < progress < layers.
-// A checkpoint holds exactly that, by sample, plus the summed statistics: it knows nothing of ranks or grids, so any
-// number of ranks in any grid may take it up.
-// SPDX-License-Identifier: Apache-2.0
+// progress[i] says how many layers sample i has passed; its boundary state is kept while 0 < progress <
+// layers. A checkpoint holds exactly that, by sample, plus the summed statistics: it knows nothing of ranks
+// or grids, so any number of ranks in any grid may take it up. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
@@ -21,6 +20,7 @@
 #include "llmq/model/source.hpp"
 #include "llmq/pipeline/analyze.hpp"
 #include "llmq/pipeline/samples.hpp"
+
 #include "pipeline/analyze_grid.hpp"
 #include "pipeline/job_directory.hpp"
 
@@ -29,8 +29,8 @@ namespace llmq {
 /// The matmul inputs of a layer, in the order of MatmulInput, and the weights that read each.
 struct LayerInput {
   MatmulInput input;
-  std::string_view key;                        ///< name in checkpoints
-  std::vector<std::string_view> weights;       ///< GGUF names below blk.N.
+  std::string_view key;                   ///< name in checkpoints
+  std::vector<std::string_view> weights;  ///< GGUF names below blk.N.
 };
 const std::array<LayerInput, 4>& layer_inputs();
 /// in_features of an input.
@@ -42,8 +42,8 @@ LayerAccumulators make_layer_accumulators(const ModelSpec& spec);
 
 class AnalyzeRun {
  public:
-  AnalyzeRun(const StageContext& context, const ModelSource& source, const SampleSet& samples, const GridPlace& grid,
-             const JobDirectory& job, const CheckpointOptions& options);
+  AnalyzeRun(const StageContext& context, const ModelSource& source, const SampleSet& samples,
+             const GridPlace& grid, const JobDirectory& job, const CheckpointOptions& options);
 
   /// Collective: takes up the newest sound generation of an earlier start.
   void resume();
@@ -64,14 +64,16 @@ class AnalyzeRun {
   std::size_t state_elems() const noexcept { return samples_.ctx * source_.spec().hidden_size; }
   double clock_seconds() const;
 
-  void walk_layers();     ///< L = 1: layer by layer over all own samples
-  void walk_pipeline();   ///< L > 1: own layers resident, micro-batches from group to group
+  void walk_layers();    ///< L = 1: layer by layer over all own samples
+  void walk_pipeline();  ///< L > 1: own layers resident, micro-batches from group to group
   bool receive_batch(const std::vector<std::uint64_t>& batch, LayerRange mine, bool failed);
   void send_batch(const std::vector<std::uint64_t>& batch, bool failed);
   /// Runs layers [first, last) over the sample on this thread; statistics go to `into[layer - base]`.
-  void advance_sample(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights, LayerAccumulators& into);
+  void advance_sample(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,
+                      LayerAccumulators& into);
   void embed(std::uint64_t sample);
-  /// Collective, after a round: makes failures common, commits when due, stops when asked. `done`: nothing is left.
+  /// Collective, after a round: makes failures common, commits when due, stops when asked. `done`: nothing is
+  /// left.
   void finish_round(const LocalStatus& status, bool last);
   void commit(bool write);
   void reduce_statistics();
@@ -84,15 +86,15 @@ class AnalyzeRun {
   GridPlace grid_;
   const JobDirectory& job_;
   CheckpointOptions options_;
-  Communicator row_;                             ///< the ranks of this sample group, by layer group
+  Communicator row_;  ///< the ranks of this sample group, by layer group
   std::unique_ptr<ForwardPass> pass_;
   WeightLoader loader_;
-  std::vector<std::uint64_t> mine_;              ///< samples of this sample group
-  std::vector<std::uint32_t> progress_;          ///< of all samples; own ones are current
-  std::map<std::uint64_t, std::vector<float>> states_;   ///< boundary states held by this rank
-  std::vector<LayerAccumulators> deltas_;        ///< per layer, since the last reduction
-  std::vector<std::uint64_t> touched_;           ///< layers with deltas
-  std::vector<LayerAccumulators> totals_;        ///< rank 0
+  std::vector<std::uint64_t> mine_;                     ///< samples of this sample group
+  std::vector<std::uint32_t> progress_;                 ///< of all samples; own ones are current
+  std::map<std::uint64_t, std::vector<float>> states_;  ///< boundary states held by this rank
+  std::vector<LayerAccumulators> deltas_;               ///< per layer, since the last reduction
+  std::vector<std::uint64_t> touched_;                  ///< layers with deltas
+  std::vector<LayerAccumulators> totals_;               ///< rank 0
   std::uint64_t generation_ = 0;
   double last_commit_ = 0;
   double commit_cost_ = 0;

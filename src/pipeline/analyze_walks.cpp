@@ -1,6 +1,6 @@
-// The two ways through the model. L = 1: every rank walks all layers, one resident at a time, over its own samples.
-// L > 1: a rank keeps the layers of its group and hidden states pass from group to group in micro-batches.
-// SPDX-License-Identifier: Apache-2.0
+// The two ways through the model. L = 1: every rank walks all layers, one resident at a time, over its own
+// samples. L > 1: a rank keeps the layers of its group and hidden states pass from group to group in
+// micro-batches. SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
 
@@ -8,13 +8,14 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/parallel.hpp"
+
 #include "pipeline/analyze_run.hpp"
 
 namespace llmq {
 namespace {
 
-constexpr std::size_t kSamplesPerThreadAndRound = 8;   // between two looks at signals and the clock
-constexpr std::size_t kBatchesPerRound = 32;           // times L: keeps the fill and drain of the pipeline short
+constexpr std::size_t kSamplesPerThreadAndRound = 8;  // between two looks at signals and the clock
+constexpr std::size_t kBatchesPerRound = 32;  // times L: keeps the fill and drain of the pipeline short
 constexpr int kStatusTag = 1;
 constexpr int kStateTag = 2;
 
@@ -93,7 +94,8 @@ bool AnalyzeRun::receive_batch(const std::vector<std::uint64_t>& batch, LayerRan
   row_.receive(std::span<std::int64_t>(&sender_failed, 1), from, kStatusTag, "hand on a micro-batch");
   if (sender_failed != 0) return true;
   for (const std::uint64_t sample : batch) {
-    if (progress_[sample] >= mine.begin) continue;  // further along since an earlier start: stands here or beyond
+    if (progress_[sample] >= mine.begin)
+      continue;  // further along since an earlier start: stands here or beyond
     std::vector<float>& state = states_[sample];
     state.resize(state_elems());
     row_.receive(std::span(state), from, kStateTag, "hand on a hidden state");
@@ -132,19 +134,21 @@ void AnalyzeRun::walk_pipeline() {
   }
   const std::size_t width = context_.threads;
   const std::size_t round = width * kBatchesPerRound * grid_.layer_groups;
-  const std::int64_t longest = context_.comm.all_reduce_value<std::int64_t>(static_cast<std::int64_t>(todo.size()),
-                                                                            comm::ReduceOp::max, "plan the rounds");
+  const std::int64_t longest = context_.comm.all_reduce_value<std::int64_t>(
+      static_cast<std::int64_t>(todo.size()), comm::ReduceOp::max, "plan the rounds");
   const std::size_t rounds = (static_cast<std::size_t>(longest) + round - 1) / round;
   std::vector<ThreadAccumulators> threads;
-  for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer) threads.emplace_back(source_.spec(), width);
+  for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer)
+    threads.emplace_back(source_.spec(), width);
 
   for (std::size_t number = 0; number < rounds; ++number) {
     const std::size_t round_begin = std::min(todo.size(), number * round);
     const std::size_t round_end = std::min(todo.size(), round_begin + round);
     LocalStatus status;
     for (std::size_t begin = round_begin; begin < round_end; begin += width) {
-      const std::vector<std::uint64_t> batch(todo.begin() + static_cast<std::ptrdiff_t>(begin),
-                                             todo.begin() + static_cast<std::ptrdiff_t>(std::min(begin + width, round_end)));
+      const std::vector<std::uint64_t> batch(
+          todo.begin() + static_cast<std::ptrdiff_t>(begin),
+          todo.begin() + static_cast<std::ptrdiff_t>(std::min(begin + width, round_end)));
       const double exchange_start = clock_seconds();
       const bool failed = receive_batch(batch, mine, status.exit_code != 0);
       const double compute_start = clock_seconds();
@@ -157,7 +161,8 @@ void AnalyzeRun::walk_pipeline() {
           parallel_for(batch.size(), width, [&](std::size_t i, std::size_t worker) {
             const std::uint32_t first = std::max(mine.begin, progress_[batch[i]]);
             for (std::uint32_t layer = first; layer < mine.end; ++layer) {
-              advance_sample(batch[i], layer, *resident[layer - mine.begin], threads[layer - mine.begin].of(worker));
+              advance_sample(batch[i], layer, *resident[layer - mine.begin],
+                             threads[layer - mine.begin].of(worker));
             }
           });
         } catch (...) {

@@ -25,12 +25,15 @@ std::string identity_text(const JobIdentity& identity) {
 /// "model: this run has ab12, the checkpoint cd34; ..." or empty when all fields are equal.
 std::string differences(const fs::path& job, const JobIdentity& identity) {
   const fs::path file = job / kIdentityFile;
-  const auto stored = parse_json_strict(read_file(file, kMaxIdentityBytes, 7), file.string(), ExitCode::checkpoint);
+  const auto stored =
+      parse_json_strict(read_file(file, kMaxIdentityBytes, 7), file.string(), ExitCode::checkpoint);
   std::string text;
   for (const auto& [name, value] : identity.fields()) {
-    const std::string other = stored.contains(name) && stored[name].is_string() ? stored[name].get<std::string>() : "-";
+    const std::string other =
+        stored.contains(name) && stored[name].is_string() ? stored[name].get<std::string>() : "-";
     if (other == value) continue;
-    text += fmt::format("{}{}: this run has {}, the checkpoint {}", text.empty() ? "" : "; ", name, value, other);
+    text +=
+        fmt::format("{}{}: this run has {}, the checkpoint {}", text.empty() ? "" : "; ", name, value, other);
   }
   return text;
 }
@@ -47,11 +50,12 @@ fs::path find_job(const fs::path& place, const JobIdentity& identity) {
   if (fs::is_directory(place)) {
     for (const auto& entry : fs::directory_iterator(place)) {
       if (!fs::exists(entry.path() / kIdentityFile)) continue;
-      others += fmt::format("{}{} ({})", others.empty() ? "; found: " : ", ", entry.path().filename().string(),
-                            differences(entry.path(), identity));
+      others += fmt::format("{}{} ({})", others.empty() ? "; found: " : ", ",
+                            entry.path().filename().string(), differences(entry.path(), identity));
     }
   }
-  throw Error(ExitCode::checkpoint, fmt::format("--resume {}: no checkpoint of this job{}", place.string(), others),
+  throw Error(ExitCode::checkpoint,
+              fmt::format("--resume {}: no checkpoint of this job{}", place.string(), others),
               "Start without --resume, or give the directory that the interrupted run used");
 }
 
@@ -81,9 +85,10 @@ void JobDirectory::open_on_root(const CheckpointOptions& options, const JobIdent
     path_ = find_job(*options.resume, identity);
     if (path_.empty()) throw_nothing_to_resume(*options.resume, identity);
     if (const std::string text = differences(path_, identity); !text.empty()) {
-      throw Error(ExitCode::checkpoint, fmt::format("--resume {}: the checkpoint is of another run ({})",
-                                                    options.resume->string(), text),
-                  "Start without --resume, or repeat the options of the interrupted run");
+      throw Error(
+          ExitCode::checkpoint,
+          fmt::format("--resume {}: the checkpoint is of another run ({})", options.resume->string(), text),
+          "Start without --resume, or repeat the options of the interrupted run");
     }
   } else {
     path_ = options.directory / identity.key();

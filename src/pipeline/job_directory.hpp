@@ -1,6 +1,6 @@
-// The place of one job's checkpoints: a subdirectory named by the job's key, locked while in use, with the identity
-// of the job in clear text so that a mismatch can say which field differs.
-// SPDX-License-Identifier: Apache-2.0
+// The place of one job's checkpoints: a subdirectory named by the job's key, locked while in use, with the
+// identity of the job in clear text so that a mismatch can say which field differs. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <filesystem>

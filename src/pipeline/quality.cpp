@@ -1,6 +1,6 @@
-// Samples are dealt round robin over the ranks; each rank walks both models layer by layer over its own, then scores
-// them. Scores are put into sample order before anything is summed, so the figures do not depend on ranks.
-// SPDX-License-Identifier: Apache-2.0
+// Samples are dealt round robin over the ranks; each rank walks both models layer by layer over its own, then
+// scores them. Scores are put into sample order before anything is summed, so the figures do not depend on
+// ranks. SPDX-License-Identifier: Apache-2.0
 #include "llmq/pipeline/quality.hpp"
 
 #include <algorithm>
@@ -17,13 +17,14 @@
 #include "llmq/pipeline/samples.hpp"
 #include "llmq/quality/tensor_error.hpp"
 #include "llmq/quant/type_policy.hpp"
+
 #include "pipeline/analyze_grid.hpp"
 #include "pipeline/quality_errors.hpp"
 
 namespace llmq {
 namespace {
 
-constexpr std::size_t kHeadRows = 64;   // positions per head product: bounds the logits held at once
+constexpr std::size_t kHeadRows = 64;  // positions per head product: bounds the logits held at once
 constexpr std::uint64_t kFewChunks = 128;
 constexpr std::uint64_t kProgramBytes = std::uint64_t{256} << 20;
 
@@ -59,13 +60,13 @@ class WaveEvaluator {
   WaveEvaluator(const StageContext& context, const SampleSet& samples, Walker& original, Walker& quantized)
       : context_(context), samples_(samples), walkers_{&original, &quantized} {}
 
-  std::vector<PositionScore> run(const std::vector<std::uint64_t>& wave, const std::function<void(double)>& progress) {
+  std::vector<PositionScore> run(const std::vector<std::uint64_t>& wave,
+                                 const std::function<void(double)>& progress) {
     for (Walker* walker : walkers_) {
       walker->states.clear();
       for (const std::uint64_t sample : wave) walker->states[sample];
-      parallel_for(wave.size(), context_.threads, [&](std::size_t i, std::size_t) {
-        walker->embed(wave[i], samples_.samples[wave[i]]);
-      });
+      parallel_for(wave.size(), context_.threads,
+                   [&](std::size_t i, std::size_t) { walker->embed(wave[i], samples_.samples[wave[i]]); });
     }
     const std::uint32_t n_layers = walkers_[0]->source.spec().n_layers;
     for (std::uint32_t layer = 0; layer < n_layers; ++layer) {
@@ -112,8 +113,9 @@ class WaveEvaluator {
                        std::size_t rows, std::vector<float>& logits) {
     const std::size_t hidden = walker.source.spec().hidden_size;
     logits.resize(rows * walker.source.spec().vocab_size);
-    walker.pass->run_head(head, std::span<const float>(walker.states.at(sample)).subspan(first * hidden, rows * hidden),
-                          logits);
+    walker.pass->run_head(
+        head, std::span<const float>(walker.states.at(sample)).subspan(first * hidden, rows * hidden),
+        logits);
   }
 
   const StageContext& context_;
@@ -146,15 +148,17 @@ void check_pair(const ModelSource& original, const ModelSource& quantized, const
       a.n_layers == b.n_layers) {
     return;
   }
-  throw Error(ExitCode::validation,
-              fmt::format("{} and {} are not the same model (vocabulary {} and {}, hidden size {} and {}, layers {} "
-                          "and {})", options.original.string(), options.quantized.string(), a.vocab_size,
-                          b.vocab_size, a.hidden_size, b.hidden_size, a.n_layers, b.n_layers),
-              "Compare a file with the model it was made from");
+  throw Error(
+      ExitCode::validation,
+      fmt::format("{} and {} are not the same model (vocabulary {} and {}, hidden size {} and {}, layers {} "
+                  "and {})",
+                  options.original.string(), options.quantized.string(), a.vocab_size, b.vocab_size,
+                  a.hidden_size, b.hidden_size, a.n_layers, b.n_layers),
+      "Compare a file with the model it was made from");
 }
 
-std::vector<PositionScore> evaluate(const StageContext& context, const SampleSet& samples, const ModelSource& original,
-                                    const ModelSource& quantized) {
+std::vector<PositionScore> evaluate(const StageContext& context, const SampleSet& samples,
+                                    const ModelSource& original, const ModelSource& quantized) {
   const auto rank = static_cast<std::uint32_t>(context.comm.rank());
   const auto ranks = static_cast<std::uint32_t>(context.comm.size());
   const std::vector<std::uint64_t> mine = samples_of_group(rank, ranks, samples.samples.size());
@@ -227,7 +231,8 @@ QualityResult run_quality(const StageContext& context, const QualityOptions& opt
       throw Error(ExitCode::invalid_arguments, "--ctx must be at least 4", "The default is 512");
     }
     if (samples.samples.size() < kFewChunks) {
-      context.log.warn(fmt::format("{} evaluation chunks are few; the errors given are wide", samples.samples.size()));
+      context.log.warn(
+          fmt::format("{} evaluation chunks are few; the errors given are wide", samples.samples.size()));
     }
   });
   context.log.status("Computing quality metrics...");
@@ -238,15 +243,18 @@ QualityResult run_quality(const StageContext& context, const QualityOptions& opt
   if (context.comm.is_root()) result.metrics = summarize_scores(scores);
   result.effective_bpw = effective_bpw(*quantized);
   result.file_bytes = std::filesystem::is_regular_file(options.quantized)
-                          ? std::filesystem::file_size(options.quantized) : quantized->stored_bytes();
-  result.compression_ratio = static_cast<double>(result.file_bytes) / static_cast<double>(original->stored_bytes());
+                          ? std::filesystem::file_size(options.quantized)
+                          : quantized->stored_bytes();
+  result.compression_ratio =
+      static_cast<double>(result.file_bytes) / static_cast<double>(original->stored_bytes());
   result.chunks = samples.samples.size();
   result.ctx = samples.ctx;
   result.dataset = samples.dataset_name;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (context.comm.is_root()) {
-    context.log.status(fmt::format("Perplexity: {:.3f} → {:.3f} ({:+.1f}%)", result.metrics.perplexity_original,
-                                   result.metrics.perplexity_quantized, result.metrics.perplexity_delta_pct));
+    context.log.status(fmt::format("Perplexity: {:.3f} → {:.3f} ({:+.1f}%)",
+                                   result.metrics.perplexity_original, result.metrics.perplexity_quantized,
+                                   result.metrics.perplexity_delta_pct));
   }
   return result;
 }

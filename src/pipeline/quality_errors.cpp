@@ -24,7 +24,8 @@ std::vector<Piece> cut_pieces(const ModelSource& quantized) {
   std::vector<Piece> pieces;
   for (std::size_t index = 0; index < quantized.tensors().size(); ++index) {
     const ModelTensor& tensor = quantized.tensors()[index];
-    const std::uint64_t step = std::max<std::uint64_t>(1, kPieceElems / std::max<std::uint64_t>(1, tensor.row_elems()));
+    const std::uint64_t step =
+        std::max<std::uint64_t>(1, kPieceElems / std::max<std::uint64_t>(1, tensor.row_elems()));
     for (std::uint64_t row = 0; row < tensor.rows(); row += step) {
       pieces.push_back({index, row, std::min(step, tensor.rows() - row)});
     }
@@ -36,9 +37,11 @@ ErrorSums measure_piece(const ModelSource& original, const ModelSource& quantize
   const ModelTensor& candidate = quantized.tensors()[piece.tensor];
   const ModelTensor* reference = original.find(candidate.name);
   // A file may spell out an output matrix that the original ties to the embedding.
-  if (reference == nullptr && candidate.name == "output.weight") reference = original.find("token_embd.weight");
+  if (reference == nullptr && candidate.name == "output.weight")
+    reference = original.find("token_embd.weight");
   if (reference == nullptr || reference->ne != candidate.ne) {
-    throw Error(ExitCode::validation, fmt::format("tensor {} has no counterpart in the original", candidate.name));
+    throw Error(ExitCode::validation,
+                fmt::format("tensor {} has no counterpart in the original", candidate.name));
   }
   std::vector<float> x(piece.rows * candidate.row_elems());
   std::vector<float> y(x.size());
@@ -87,7 +90,8 @@ void compare_weights(const StageContext& context, const ModelSource& original, c
                        sums[index].max_error, sums[index].cosine()});
     const std::string name = layer_name(tensor);
     if (name.empty()) continue;
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const LayerSums& one) { return one.name == name; });
+    auto group =
+        std::find_if(groups.begin(), groups.end(), [&](const LayerSums& one) { return one.name == name; });
     if (group == groups.end()) group = groups.insert(groups.end(), LayerSums{name, {}, 0});
     group->sums.add(sums[index]);
     group->bytes += row_bytes(tensor.stored_type, tensor.row_elems()) * tensor.rows();

@@ -3,16 +3,17 @@
 #include "llmq/pipeline/quantize.hpp"
 
 #include <chrono>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/quant/codec.hpp"
+
 #include "pipeline/job_directory.hpp"
 #include "pipeline/quantize_run.hpp"
 
@@ -39,8 +40,9 @@ const FileLevel& require_level(const std::string& name) {
 }
 
 fs::path output_path(const QuantizeOptions& options, const FileLevel& level) {
-  std::string name = options.output_name.empty() ? fmt::format("{}-{}", model_base_name(options.model), level.name)
-                                                 : options.output_name;
+  std::string name = options.output_name.empty()
+                         ? fmt::format("{}-{}", model_base_name(options.model), level.name)
+                         : options.output_name;
   if (name.find('/') != std::string::npos) {
     throw Error(ExitCode::invalid_arguments, fmt::format("output name \"{}\" must not contain a slash", name),
                 "Put the directory into --output-dir");
@@ -53,11 +55,13 @@ void check_output(const QuantizeOptions& options, const fs::path& output) {
   std::error_code error;
   fs::create_directories(options.output_dir, error);
   if (!fs::is_directory(options.output_dir) || ::access(options.output_dir.c_str(), W_OK | X_OK) != 0) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", options.output_dir.string()),
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{}: directory is not writable", options.output_dir.string()),
                 "Choose another --output-dir");
   }
   if (is_same_file(output, options.model) || (options.imatrix && is_same_file(output, *options.imatrix))) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: output is the same file as the input", output.string()),
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{}: output is the same file as the input", output.string()),
                 "Choose another --output-name or --output-dir");
   }
   if (fs::is_directory(output)) {
@@ -88,7 +92,8 @@ QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, con
   result.file_bytes = plan.file_bytes;
   result.original_bytes = source.stored_bytes();
   result.original_dtype = source.spec().torch_dtype;
-  result.compression_ratio = static_cast<double>(plan.file_bytes) / static_cast<double>(result.original_bytes);
+  result.compression_ratio =
+      static_cast<double>(plan.file_bytes) / static_cast<double>(result.original_bytes);
   result.layers = source.spec().n_layers;
   result.units = plan.units.size();
   std::uint64_t bytes = 0;
@@ -112,12 +117,15 @@ void warn_about_plan(Log& log, const QuantizePlan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     if (!tensor.fallback_from) continue;
     ++count;
-    const double wanted = bits_per_weight(*tensor.fallback_from) / 8 * static_cast<double>(tensor.source->elements());
+    const double wanted =
+        bits_per_weight(*tensor.fallback_from) / 8 * static_cast<double>(tensor.source->elements());
     cost += tensor.size_bytes - std::min(tensor.size_bytes, static_cast<std::uint64_t>(wanted));
   }
   if (count > 0) {
-    log.warn(fmt::format("{} tensors got a fallback type because their rows are no multiple of the block size "
-                         "(+{}); --dry-run lists them", count, format_size(cost)));
+    log.warn(
+        fmt::format("{} tensors got a fallback type because their rows are no multiple of the block size "
+                    "(+{}); --dry-run lists them",
+                    count, format_size(cost)));
   }
   if (!plan.uncovered.empty()) {
     log.warn(fmt::format("{} tensors have no importance in the imatrix and are quantized without: {}",
@@ -128,7 +136,8 @@ void warn_about_plan(Log& log, const QuantizePlan& plan) {
 void check_disk(const fs::path& partial, std::uint64_t needed) {
   const fs::path directory = partial.has_parent_path() ? partial.parent_path() : fs::path(".");
   std::error_code error;
-  const std::uint64_t kept = fs::exists(partial) ? static_cast<std::uint64_t>(fs::file_size(partial, error)) : 0;
+  const std::uint64_t kept =
+      fs::exists(partial) ? static_cast<std::uint64_t>(fs::file_size(partial, error)) : 0;
   const std::uint64_t available = free_disk_bytes(directory);
   if (needed <= kept || needed - kept <= available) return;
   throw Error(ExitCode::validation,
@@ -137,8 +146,8 @@ void check_disk(const fs::path& partial, std::uint64_t needed) {
               "Free disk space or choose another --output-dir");
 }
 
-JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const Vocabulary&, const QuantizePlan& plan,
-                     const std::string& fingerprint) {
+JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const Vocabulary&,
+                     const QuantizePlan& plan, const std::string& fingerprint) {
   JobIdentity identity("quantize");
   identity.add("version", LLMQ_VERSION);
   identity.add("model", fingerprint);
@@ -178,7 +187,8 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     const std::string fingerprint = source->fingerprint();
     const Vocabulary vocabulary = source->vocabulary();
     plan = plan_quantize(*source, vocabulary, level, imatrix ? &*imatrix : nullptr, fingerprint);
-    require_memory(context, context.threads * unit_scratch_bytes(plan) + kBaseMemoryBytes, "the quantize plan");
+    require_memory(context, context.threads * unit_scratch_bytes(plan) + kBaseMemoryBytes,
+                   "the quantize plan");
     identity = identify(level, imatrix ? &*imatrix : nullptr, vocabulary, plan, fingerprint);
   });
   warn_about_plan(context.log, plan);
@@ -198,8 +208,9 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     run.execute();
     run.publish(output);
   } catch (const Error& error) {
-    const bool resumable = job.enabled() && (error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
-                                             error.code() == ExitCode::out_of_memory);
+    const bool resumable =
+        job.enabled() && (error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
+                          error.code() == ExitCode::out_of_memory);
     if (context.comm.is_root() && !resumable) {
       std::error_code ignored;
       fs::remove(partial, ignored);
@@ -210,11 +221,11 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   job.remove();
   result.units_resumed = run.units_resumed();
   result.phase_seconds = run.phase_seconds();
-  result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(peak_memory_bytes(), comm::ReduceOp::max,
-                                                                          "collect memory figures");
+  result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(
+      peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(), format_size(plan.file_bytes),
-                                 result.effective_bpw));
+  context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(),
+                                 format_size(plan.file_bytes), result.effective_bpw));
   return result;
 }
 

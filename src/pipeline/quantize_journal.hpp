@@ -1,6 +1,6 @@
-// Which units of a quantize run are in the .partial file, and with what checksum. One append-only file a rank and
-// start; torn or foreign records are ignored, because every claim is checked against the data before it counts.
-// SPDX-License-Identifier: Apache-2.0
+// Which units of a quantize run are in the .partial file, and with what checksum. One append-only file a rank
+// and start; torn or foreign records are ignored, because every claim is checked against the data before it
+// counts. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

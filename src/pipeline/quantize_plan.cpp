@@ -11,7 +11,8 @@
 namespace llmq {
 namespace {
 
-constexpr std::uint64_t kUnitElems = std::uint64_t{1} << 20;  // 4 MiB of f32: fits L2/L3, thousands of units a model
+constexpr std::uint64_t kUnitElems = std::uint64_t{1}
+                                     << 20;  // 4 MiB of f32: fits L2/L3, thousands of units a model
 constexpr std::size_t kMaxNamesShown = 8;
 
 /// Tensors that stay f32 in every file: vectors, norms and everything that is not a matmul weight.
@@ -72,14 +73,15 @@ void attach_importance(const Imatrix& imatrix, QuantizePlan& plan) {
 void require_coverage(const FileLevel& level, bool has_imatrix, const QuantizePlan& plan) {
   std::vector<std::string> missing;
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.quantized && tensor.importance.empty() && requires_imatrix(tensor.type, level, tensor.source->name)) {
+    if (tensor.quantized && tensor.importance.empty() &&
+        requires_imatrix(tensor.type, level, tensor.source->name)) {
       missing.push_back(tensor.source->name);
     }
   }
   if (missing.empty()) return;
   throw Error(ExitCode::imatrix,
-              has_imatrix ? fmt::format("{} requires importance for every tensor; not covered: {}", level.name,
-                                        join_names(missing))
+              has_imatrix ? fmt::format("{} requires importance for every tensor; not covered: {}",
+                                        level.name, join_names(missing))
                           : fmt::format("{} requires an importance matrix", level.name),
               "Make one with: llm-quantize analyze MODEL, then pass --imatrix MODEL.imatrix");
 }
@@ -94,9 +96,11 @@ void write_provenance(const FileLevel& level, const Imatrix* imatrix, const std:
   if (imatrix == nullptr) return;
   metadata.set("quantize.imatrix.file", "sha256:" + imatrix->content_hash().substr(0, 16));
   if (!imatrix->dataset_name.empty()) metadata.set("quantize.imatrix.dataset", imatrix->dataset_name);
-  metadata.set("quantize.imatrix.entries_count", checked_cast<std::uint32_t>(imatrix->entries.size(), "imatrix entries"));
+  metadata.set("quantize.imatrix.entries_count",
+               checked_cast<std::uint32_t>(imatrix->entries.size(), "imatrix entries"));
   if (imatrix->samples > 0) {
-    metadata.set("quantize.imatrix.chunks_count", checked_cast<std::uint32_t>(imatrix->samples, "imatrix samples"));
+    metadata.set("quantize.imatrix.chunks_count",
+                 checked_cast<std::uint32_t>(imatrix->samples, "imatrix samples"));
   }
 }
 

@@ -9,6 +9,7 @@
 #include "llmq/core/hash.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 #include "llmq/quant/codec.hpp"
+
 #include "pipeline/unit_scheduler.hpp"
 
 namespace llmq {
@@ -21,9 +22,11 @@ constexpr float kLargestHalf = 65504.0F;
 /// Adds the life of a scope to a counter of nanoseconds.
 class ScopeTimer {
  public:
-  explicit ScopeTimer(std::atomic<std::int64_t>& total) : total_(total), start_(std::chrono::steady_clock::now()) {}
+  explicit ScopeTimer(std::atomic<std::int64_t>& total)
+      : total_(total), start_(std::chrono::steady_clock::now()) {}
   ~ScopeTimer() {
-    total_ += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_).count();
+    total_ += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_)
+                  .count();
   }
   ScopeTimer(const ScopeTimer&) = delete;
   ScopeTimer& operator=(const ScopeTimer&) = delete;
@@ -37,7 +40,11 @@ class ScopeTimer {
 
 QuantizeRun::QuantizeRun(const StageContext& context, const ModelSource& source, const QuantizePlan& plan,
                          const JobDirectory& job, fs::path partial)
-    : context_(context), source_(source), plan_(plan), job_(job), partial_(std::move(partial)),
+    : context_(context),
+      source_(source),
+      plan_(plan),
+      job_(job),
+      partial_(std::move(partial)),
       done_(plan.units.size(), 0) {}
 
 void QuantizeRun::execute() {
@@ -183,16 +190,19 @@ void QuantizeRun::verify() const {
       }
     }
     for (std::size_t unit = 0; unit < owners.size(); ++unit) {
-      if (owners[unit] != 1) throw InternalError(fmt::format("unit {} was done {} times", unit, owners[unit]));
+      if (owners[unit] != 1)
+        throw InternalError(fmt::format("unit {} was done {} times", unit, owners[unit]));
     }
   });
   context_.comm.broadcast(std::span(checksums), 0, "share checksums");
   context_.comm.together("verify the file", [&] {
     const auto size = static_cast<std::uint32_t>(context_.comm.size());
-    for (auto unit = static_cast<std::uint32_t>(context_.comm.rank()); unit < plan_.units.size(); unit += size) {
+    for (auto unit = static_cast<std::uint32_t>(context_.comm.rank()); unit < plan_.units.size();
+         unit += size) {
       if (unit_matches(unit, checksums[unit])) continue;
-      throw Error(ExitCode::general, fmt::format("{}: bytes at {} are not what was written", partial_.string(),
-                                                 plan_.units[unit].offset_bytes),
+      throw Error(ExitCode::general,
+                  fmt::format("{}: bytes at {} are not what was written", partial_.string(),
+                              plan_.units[unit].offset_bytes),
                   "The file system lost data; run again on another one");
     }
     // Each rank syncs what it wrote through its own descriptor.
@@ -204,7 +214,8 @@ void QuantizeRun::publish(const fs::path& output) {
   context_.comm.together("publish the file", [&] {
     if (!context_.comm.is_root()) return;
     const GgufFile written(partial_);
-    if (written.header().tensors.size() != plan_.tensors.size()) throw InternalError("written file lost tensors");
+    if (written.header().tensors.size() != plan_.tensors.size())
+      throw InternalError("written file lost tensors");
     publish_file(partial_, output);
   });
 }

@@ -13,6 +13,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/pipeline/stage_context.hpp"
+
 #include "pipeline/job_directory.hpp"
 #include "pipeline/quantize_journal.hpp"
 
@@ -45,7 +46,8 @@ class QuantizeRun {
   void reserve_file();
   void find_finished_units();
   void do_unit(std::uint32_t index, Scratch& scratch);
-  void check_values(const PlannedTensor& tensor, const QuantizeUnit& unit, std::span<const float> weights) const;
+  void check_values(const PlannedTensor& tensor, const QuantizeUnit& unit,
+                    std::span<const float> weights) const;
   void verify() const;
   bool unit_matches(std::uint32_t index, std::uint64_t checksum) const;
 
@@ -57,8 +59,8 @@ class QuantizeRun {
   File file_;
   std::unique_ptr<FileLock> partial_lock_;
   std::unique_ptr<QuantizeJournal> journal_;
-  std::vector<std::uint64_t> done_;          ///< 1 for units that stand in the file already
-  std::map<std::uint64_t, std::uint64_t> resumed_;   ///< of those this rank has checked: unit -> checksum
+  std::vector<std::uint64_t> done_;                 ///< 1 for units that stand in the file already
+  std::map<std::uint64_t, std::uint64_t> resumed_;  ///< of those this rank has checked: unit -> checksum
   std::uint64_t units_resumed_ = 0;
   std::array<std::atomic<std::int64_t>, kPhases> nanoseconds_{};
 };

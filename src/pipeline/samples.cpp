@@ -15,7 +15,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t kMaxTextBytes = std::uint64_t{4} << 30;
-constexpr const char* kShapes = "an array (one value a line in .jsonl) of strings, or of objects with \"text\" or \"messages\"";
+constexpr const char* kShapes =
+    "an array (one value a line in .jsonl) of strings, or of objects with \"text\" or \"messages\"";
 
 [[noreturn]] void malformed(const std::string& path, const std::string& reason) {
   throw FormatError(ExitCode::calibration_data, path, FormatError::kNoOffset, reason,
@@ -24,9 +25,11 @@ constexpr const char* kShapes = "an array (one value a line in .jsonl) of string
 
 std::string document_text(const json& value, const std::string& path, std::size_t index) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_object() && value.contains("text") && value["text"].is_string()) return value["text"].get<std::string>();
+  if (value.is_object() && value.contains("text") && value["text"].is_string())
+    return value["text"].get<std::string>();
   if (!value.is_object() || !value.contains("messages") || !value["messages"].is_array()) {
-    malformed(path, fmt::format("document {} is neither a string nor an object with \"text\" or \"messages\"", index));
+    malformed(path, fmt::format("document {} is neither a string nor an object with \"text\" or \"messages\"",
+                                index));
   }
   std::string text;
   for (const json& message : value["messages"]) {
@@ -54,7 +57,8 @@ std::vector<std::string> jsonl_documents(std::string_view bytes, const std::stri
     bytes = end == std::string_view::npos ? std::string_view() : bytes.substr(end + 1);
     if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string where = fmt::format("{} line {}", path, line);
-    texts.push_back(document_text(parse_json_strict(text, where, ExitCode::calibration_data), where, texts.size()));
+    texts.push_back(
+        document_text(parse_json_strict(text, where, ExitCode::calibration_data), where, texts.size()));
   }
   return texts;
 }
@@ -68,7 +72,8 @@ std::string join_documents(std::string_view bytes, std::string_view extension, c
   } else if (equals_ignore_case(extension, ".jsonl")) {
     texts = jsonl_documents(bytes, path);
   } else {
-    if (!is_valid_utf8(bytes) || bytes.find('\0') != std::string_view::npos) malformed(path, "is not UTF-8 text");
+    if (!is_valid_utf8(bytes) || bytes.find('\0') != std::string_view::npos)
+      malformed(path, "is not UTF-8 text");
     texts.emplace_back(bytes);
   }
   std::string joined;
@@ -81,7 +86,8 @@ SampleSet make_samples(const SampleRequest& request, const Tokenizer& tokenizer,
   SampleSet set;
   std::string text;
   if (request.data) {
-    const std::string bytes = read_file(*request.data, kMaxTextBytes, static_cast<int>(ExitCode::calibration_data));
+    const std::string bytes =
+        read_file(*request.data, kMaxTextBytes, static_cast<int>(ExitCode::calibration_data));
     set.dataset_name = request.data->filename().string();
     set.dataset_hash = sha256_hex(bytes);
     text = join_documents(bytes, request.data->extension().string(), request.data->string());
@@ -108,9 +114,10 @@ SampleSet make_samples(const SampleRequest& request, const Tokenizer& tokenizer,
     if (add_bos) set.samples.back()[0] = bos;
   }
   if (set.samples.empty()) {
-    throw Error(ExitCode::calibration_data,
-                fmt::format("{}: {} tokens are less than one sample of {}", set.dataset_name, ids.size(), set.ctx),
-                "Give a longer text or a smaller --ctx");
+    throw Error(
+        ExitCode::calibration_data,
+        fmt::format("{}: {} tokens are less than one sample of {}", set.dataset_name, ids.size(), set.ctx),
+        "Give a longer text or a smaller --ctx");
   }
   return set;
 }

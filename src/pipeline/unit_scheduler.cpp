@@ -79,7 +79,8 @@ class UnitQueue {
 
 /// This node's share of the pending units.
 std::vector<std::uint32_t> units_of_my_node(const StageContext& context, const Communicator& node,
-                                            std::span<const std::uint32_t> pending, std::span<const double> costs) {
+                                            std::span<const std::uint32_t> pending,
+                                            std::span<const double> costs) {
   // Nodes are numbered by their lowest world rank; everyone learns every rank's node leader and node size.
   std::int64_t leader = context.comm.rank();
   node.broadcast(std::span<std::int64_t>(&leader, 1), 0, "number the nodes");
@@ -97,7 +98,8 @@ std::vector<std::uint32_t> units_of_my_node(const StageContext& context, const C
   std::vector<double> pending_costs;
   for (const std::uint32_t unit : pending) pending_costs.push_back(costs[unit]);
   const auto split = split_between_nodes(pending_costs, ranks_per_node);
-  const auto mine = static_cast<std::size_t>(std::lower_bound(nodes.begin(), nodes.end(), leader) - nodes.begin());
+  const auto mine =
+      static_cast<std::size_t>(std::lower_bound(nodes.begin(), nodes.end(), leader) - nodes.begin());
   std::vector<std::uint32_t> units;
   for (const std::uint32_t index : split[mine]) units.push_back(pending[index]);
   return units;
@@ -109,7 +111,8 @@ std::vector<std::vector<std::uint32_t>> split_between_nodes(std::span<const doub
                                                             std::span<const std::uint32_t> ranks_per_node) {
   std::vector<std::uint32_t> order(costs.size());
   std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return costs[a] > costs[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return costs[a] > costs[b]; });
   std::vector<std::vector<std::uint32_t>> split(ranks_per_node.size());
   std::vector<double> load(ranks_per_node.size(), 0.0);
   for (const std::uint32_t unit : order) {
@@ -174,8 +177,8 @@ void work_through(const StageContext& context, const Communicator& node, std::sp
 
 }  // namespace
 
-void run_units(const StageContext& context, std::span<const std::uint32_t> pending, std::span<const double> costs,
-               const SchedulerHooks& hooks) {
+void run_units(const StageContext& context, std::span<const std::uint32_t> pending,
+               std::span<const double> costs, const SchedulerHooks& hooks) {
   UnitQueue queue;
   {
     // Counter and node communicator are freed together by all ranks, before a failure leaves this function.

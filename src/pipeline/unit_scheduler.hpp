@@ -1,5 +1,5 @@
-// Hands work units to ranks and threads: a static longest-first split between nodes, one shared counter inside a
-// node, a short queue inside a rank. Which rank does a unit never changes its bytes.
+// Hands work units to ranks and threads: a static longest-first split between nodes, one shared counter
+// inside a node, a short queue inside a rank. Which rank does a unit never changes its bytes.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -29,7 +29,7 @@ struct SchedulerHooks {
 
 /// Collective. Runs every unit in `pending` once, somewhere. A failing unit stops this rank's hand-out and is
 /// rethrown after its threads have ended; the caller makes it everyone's (Communicator::together).
-void run_units(const StageContext& context, std::span<const std::uint32_t> pending, std::span<const double> costs,
-               const SchedulerHooks& hooks);
+void run_units(const StageContext& context, std::span<const std::uint32_t> pending,
+               std::span<const double> costs, const SchedulerHooks& hooks);
 
 }  // namespace llmq

@@ -50,7 +50,8 @@ ScoredRange scored_range(std::size_t ctx) noexcept {
 
 PositionScore score_position(std::span<const float> original, std::span<const float> quantized,
                              std::int32_t next_token) {
-  if (original.size() != quantized.size() || next_token < 0 || static_cast<std::size_t>(next_token) >= original.size()) {
+  if (original.size() != quantized.size() || next_token < 0 ||
+      static_cast<std::size_t>(next_token) >= original.size()) {
     throw InternalError("score_position: sizes do not fit");
   }
   const LogNormalizer p = normalize(original);
@@ -98,8 +99,8 @@ QualityMetrics summarize_scores(std::span<const PositionScore> scores) {
   metrics.ln_ratio = quantized.mean - original.mean;
   metrics.perplexity_delta_pct = 100 * std::expm1(metrics.ln_ratio);
   const double covariance = n > 1 ? (ab / n - quantized.mean * original.mean) / (n - 1) : 0;
-  metrics.ln_ratio_error = std::sqrt(std::max(
-      0.0, quantized.error * quantized.error + original.error * original.error - 2 * covariance));
+  metrics.ln_ratio_error = std::sqrt(
+      std::max(0.0, quantized.error * quantized.error + original.error * original.error - 2 * covariance));
   metrics.kld = mean_error(kld, kld_sq, n);
   metrics.kld_median = percentile(sorted, 0.5);
   metrics.kld_p99 = percentile(sorted, 0.99);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
+
 #include "quant/reference/families.hpp"
 
 namespace llmq {
@@ -23,7 +24,8 @@ std::vector<Codec> build_registry() {
 const Codec& require_codec(GgmlType type) {
   const Codec* codec = find_codec(type);
   if (codec != nullptr) return *codec;
-  throw Error(ExitCode::unsupported_conversion, fmt::format("tensor type {} is not supported yet", type_name(type)));
+  throw Error(ExitCode::unsupported_conversion,
+              fmt::format("tensor type {} is not supported yet", type_name(type)));
 }
 
 /// Rows and bytes a row; sizes that do not fit are our own mistake.
@@ -62,9 +64,11 @@ void encode_rows(GgmlType type, std::span<const float> weights, std::uint64_t ro
                  std::span<const float> importance, std::span<std::byte> out) {
   const Codec& codec = require_codec(type);
   if (codec.encode == nullptr) {
-    throw Error(ExitCode::unsupported_conversion, fmt::format("tensor type {} cannot be written", type_name(type)));
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("tensor type {} cannot be written", type_name(type)));
   }
-  if (!importance.empty() && importance.size() != row_elems) throw InternalError("importance does not fit the rows");
+  if (!importance.empty() && importance.size() != row_elems)
+    throw InternalError("importance does not fit the rows");
   const std::size_t rows = check_sizes(type, weights.size(), row_elems, out.size());
   const std::size_t bytes = rows == 0 ? 0 : out.size() / rows;
   for (std::size_t row = 0; row < rows; ++row) {
@@ -72,7 +76,8 @@ void encode_rows(GgmlType type, std::span<const float> weights, std::uint64_t ro
   }
 }
 
-void decode_rows(GgmlType type, std::span<const std::byte> bytes, std::uint64_t row_elems, std::span<float> out) {
+void decode_rows(GgmlType type, std::span<const std::byte> bytes, std::uint64_t row_elems,
+                 std::span<float> out) {
   const Codec& codec = require_codec(type);
   check_sizes(type, out.size(), row_elems, bytes.size());
   codec.decode(bytes, out);  // blocks never span rows and rows have no padding: one run

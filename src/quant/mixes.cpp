@@ -41,13 +41,13 @@ Type down_more_bits(Type level_default, const MixPosition& at) noexcept {
 }
 
 constexpr std::array kMixes = {
-    Mix{2, &v_plain, &plain, &down_q4_0},                    // Q4_0
-    Mix{7, &v_plain, &plain, &plain},                        // Q8_0
+    Mix{2, &v_plain, &plain, &down_q4_0},                         // Q4_0
+    Mix{7, &v_plain, &plain, &plain},                             // Q8_0
     Mix{14, &v_first_four, &output_experts, &down_first_eighth},  // Q4_K_S
     Mix{15, &v_more_bits, &output_experts, &down_more_bits},      // Q4_K_M
-    Mix{16, &v_plain, &plain, &plain},                       // Q5_K_S
-    Mix{17, &v_more_bits, &plain, &down_more_bits},          // Q5_K_M
-    Mix{18, &v_plain, &plain, &plain},                       // Q6_K
+    Mix{16, &v_plain, &plain, &plain},                            // Q5_K_S
+    Mix{17, &v_more_bits, &plain, &down_more_bits},               // Q5_K_M
+    Mix{18, &v_plain, &plain, &plain},                            // Q6_K
 };
 
 }  // namespace

@@ -10,8 +10,8 @@ namespace llmq {
 
 /// What a rule may look at besides the tensor's class.
 struct MixPosition {
-  std::uint32_t index = 0;   ///< layer index, or for attn_v the count of attn_v tensors before
-  std::uint32_t count = 1;   ///< layers, or attn_v tensors in all
+  std::uint32_t index = 0;  ///< layer index, or for attn_v the count of attn_v tensors before
+  std::uint32_t count = 1;  ///< layers, or attn_v tensors in all
   bool has_imatrix = false;
   const MixModel* model = nullptr;
 };

@@ -1,4 +1,5 @@
-// Prints the token ids of a text file by our tokenizer of a model, as a JSON array: BOS first where it is added.
+// Prints the token ids of a text file by our tokenizer of a model, as a JSON array: BOS first where it is
+// added.
 #include <cstdio>
 
 #include <fmt/format.h>

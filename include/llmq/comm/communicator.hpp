@@ -4,9 +4,9 @@
 #pragma once
 
 #include <concepts>
-#include <cstring>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,12 +33,14 @@ class Backend {
   virtual void barrier(std::string_view purpose) = 0;
   virtual void broadcast(std::span<std::byte> bytes, int root, std::string_view purpose) = 0;
   /// In place on all ranks. `count` elements of `type` behind `data`.
-  virtual void all_reduce(void* data, std::size_t count, ReduceType type, ReduceOp op, std::string_view purpose) = 0;
+  virtual void all_reduce(void* data, std::size_t count, ReduceType type, ReduceOp op,
+                          std::string_view purpose) = 0;
   /// In place at rank 0; the other ranks' data is left as it was.
   virtual void reduce_to_root(void* data, std::size_t count, ReduceType type, ReduceOp op,
                               std::string_view purpose) = 0;
   /// Ragged gather of bytes; rank 0 gets one vector per rank, the others nothing.
-  virtual std::vector<std::vector<std::byte>> gather(std::span<const std::byte> bytes, std::string_view purpose) = 0;
+  virtual std::vector<std::vector<std::byte>> gather(std::span<const std::byte> bytes,
+                                                     std::string_view purpose) = 0;
   virtual void send(std::span<const std::byte> bytes, int to, int tag, std::string_view purpose) = 0;
   virtual void receive(std::span<std::byte> bytes, int from, int tag, std::string_view purpose) = 0;
   /// Collective: new communicator of the ranks with the same color, ordered by key.
@@ -61,7 +63,7 @@ class CounterBackend {
 
 /// What one rank has to say before a collective step goes on.
 struct LocalStatus {
-  int exit_code = 0;          ///< 0 or an ExitCode
+  int exit_code = 0;  ///< 0 or an ExitCode
   std::string message;
   std::string suggestion;
 };
@@ -91,7 +93,7 @@ class Communicator {
   void barrier(std::string_view purpose) const { backend_->barrier(purpose); }
 
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   void broadcast(std::span<T> values, int root, std::string_view purpose) const {
     backend_->broadcast(std::as_writable_bytes(values), root, purpose);
   }
@@ -114,8 +116,9 @@ class Communicator {
 
   /// Collective: rank 0 gets every rank's values in rank order (ragged).
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
-  std::vector<std::vector<T>> gather(std::span<const T> values, std::string_view purpose) const {
+  requires std::is_trivially_copyable_v<T> std::vector<std::vector<T>> gather(std::span<const T> values,
+                                                                              std::string_view purpose)
+  const {
     const auto raw = backend_->gather(std::as_bytes(values), purpose);
     std::vector<std::vector<T>> typed(raw.size());
     for (std::size_t rank = 0; rank < raw.size(); ++rank) {
@@ -126,12 +129,12 @@ class Communicator {
   }
 
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   void send(std::span<const T> values, int to, int tag, std::string_view purpose) const {
     backend_->send(std::as_bytes(values), to, tag, purpose);
   }
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
+  requires std::is_trivially_copyable_v<T>
   void receive(std::span<T> values, int from, int tag, std::string_view purpose) const {
     backend_->receive(std::as_writable_bytes(values), from, tag, purpose);
   }
@@ -155,15 +158,19 @@ class Communicator {
     agree(status, stage);
   }
 
-  /// The exception being handled as a status (Error keeps its code, bad_alloc is out of memory, the rest general).
+  /// The exception being handled as a status (Error keeps its code, bad_alloc is out of memory, the rest
+  /// general).
   static LocalStatus describe_current_exception();
 
  private:
   template <typename T>
   static constexpr comm::ReduceType reduce_type() {
-    if constexpr (std::same_as<T, std::int64_t>) return comm::ReduceType::i64;
-    else if constexpr (std::same_as<T, std::uint64_t>) return comm::ReduceType::u64;
-    else if constexpr (std::same_as<T, float>) return comm::ReduceType::f32;
+    if constexpr (std::same_as<T, std::int64_t>)
+      return comm::ReduceType::i64;
+    else if constexpr (std::same_as<T, std::uint64_t>)
+      return comm::ReduceType::u64;
+    else if constexpr (std::same_as<T, float>)
+      return comm::ReduceType::f32;
     else {
       static_assert(std::same_as<T, Int128>, "this type has no reduction");
       return comm::ReduceType::i128;

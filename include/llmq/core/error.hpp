@@ -49,7 +49,8 @@ class Error : public std::runtime_error {
   std::string suggestion_;
 };
 
-/// A file whose bytes break its format. `offset` is where the reader stood, in bytes from the start of the file.
+/// A file whose bytes break its format. `offset` is where the reader stood, in bytes from the start of the
+/// file.
 class FormatError : public Error {
  public:
   static constexpr std::uint64_t kNoOffset = ~std::uint64_t{0};

@@ -1,5 +1,5 @@
-// Content hashes: SHA-256 for identities that users see and compare, XXH3 for fast checksums of written units.
-// SPDX-License-Identifier: Apache-2.0
+// Content hashes: SHA-256 for identities that users see and compare, XXH3 for fast checksums of written
+// units. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

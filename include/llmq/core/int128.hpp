@@ -26,9 +26,9 @@ inline Int128 to_fixed(double value, int fraction_bits) {
   // Split so that each half converts exactly: |high| < 2^63 and 0 <= low < 2^64.
   const double high = std::floor(std::ldexp(rounded, -64));
   const double low = rounded - std::ldexp(high, 64);
-  return static_cast<Int128>((static_cast<UInt128>(static_cast<std::uint64_t>(static_cast<std::int64_t>(high)))
-                              << 64) |
-                             static_cast<std::uint64_t>(low));
+  return static_cast<Int128>(
+      (static_cast<UInt128>(static_cast<std::uint64_t>(static_cast<std::int64_t>(high))) << 64) |
+      static_cast<std::uint64_t>(low));
 }
 
 /// Nearest f64 of a fixed-point value; the same bits everywhere for the same integer.
@@ -37,7 +37,8 @@ inline double from_fixed(Int128 value, int fraction_bits) {
   UInt128 magnitude = negative ? UInt128{0} - static_cast<UInt128>(value) : static_cast<UInt128>(value);
   int exponent = -fraction_bits;
   bool sticky = false;
-  while (magnitude >= (UInt128{1} << 64)) {  // keep 64 bits and remember what fell off, for one final rounding
+  while (magnitude >=
+         (UInt128{1} << 64)) {  // keep 64 bits and remember what fell off, for one final rounding
     sticky = sticky || (magnitude & 1) != 0;
     magnitude >>= 1;
     ++exponent;

@@ -10,8 +10,9 @@
 
 namespace llmq {
 
-/// Parses one JSON document. Invalid UTF-8, nesting deeper than `max_depth` and duplicate keys of an object are
-/// errors: FormatError(code, path, ...) with the byte where the parser stood.
-nlohmann::json parse_json_strict(std::string_view text, std::string_view path, ExitCode code, int max_depth = 64);
+/// Parses one JSON document. Invalid UTF-8, nesting deeper than `max_depth` and duplicate keys of an object
+/// are errors: FormatError(code, path, ...) with the byte where the parser stood.
+nlohmann::json parse_json_strict(std::string_view text, std::string_view path, ExitCode code,
+                                 int max_depth = 64);
 
 }  // namespace llmq

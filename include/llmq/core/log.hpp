@@ -53,8 +53,8 @@ class Log {
   std::unique_ptr<FileSink> file_;
 };
 
-/// "Analyzing ━━━━━━ 50% 16/32 layers [00:45 elapsed, 00:44 left]". On a terminal redrawn in place, at most ten
-/// times a second; elsewhere plain lines, at most one every ten seconds and one at the end.
+/// "Analyzing ━━━━━━ 50% 16/32 layers [00:45 elapsed, 00:44 left]". On a terminal redrawn in place, at most
+/// ten times a second; elsewhere plain lines, at most one every ten seconds and one at the end.
 class ProgressBar {
  public:
   ProgressBar(Log& log, std::string verb, std::uint64_t total, std::string unit);
@@ -62,7 +62,8 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  /// @param done whole units finished   @param fraction share of all work done in [0, 1]; negative: done/total
+  /// @param done whole units finished   @param fraction share of all work done in [0, 1]; negative:
+  /// done/total
   void update(std::uint64_t done, double fraction = -1);
   /// Draws the full bar once.
   void finish();

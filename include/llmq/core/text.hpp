@@ -16,8 +16,8 @@ std::string to_lower(std::string_view text);
 /// True if `bytes` is well-formed UTF-8 (no overlong forms, no surrogates, at most U+10FFFF).
 bool is_valid_utf8(std::string_view bytes) noexcept;
 
-/// "12GiB", "1.5 GB", "4096": bytes. KB/MB/GB/TB are powers of ten, KiB/MiB/GiB/TiB powers of two, B optional.
-/// Empty when the text is not a size or does not fit 63 bits.
+/// "12GiB", "1.5 GB", "4096": bytes. KB/MB/GB/TB are powers of ten, KiB/MiB/GiB/TiB powers of two, B
+/// optional. Empty when the text is not a size or does not fit 63 bits.
 std::optional<std::uint64_t> parse_size(std::string_view text);
 
 /// 2668608 -> "2.7 MB" (powers of ten, one decimal).

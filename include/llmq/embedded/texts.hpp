@@ -1,5 +1,5 @@
-// Texts the binary carries: the calibration corpus and the evaluation text, which share nothing. configs/text/README.md.
-// SPDX-License-Identifier: Apache-2.0
+// Texts the binary carries: the calibration corpus and the evaluation text, which share nothing.
+// configs/text/README.md. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string_view>

@@ -19,23 +19,41 @@
 namespace llmq {
 
 enum class GgufValueType : std::uint32_t {
-  U8 = 0, I8 = 1, U16 = 2, I16 = 3, U32 = 4, I32 = 5, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9, U64 = 10, I64 = 11,
+  U8 = 0,
+  I8 = 1,
+  U16 = 2,
+  I16 = 3,
+  U32 = 4,
+  I32 = 5,
+  F32 = 6,
+  BOOL = 7,
+  STRING = 8,
+  ARRAY = 9,
+  U64 = 10,
+  I64 = 11,
   F64 = 12
 };
 
 /// Arrays are homogeneous vectors; bool arrays hold 0/1 bytes (std::vector<bool> has no spans).
-struct GgufBoolArray { std::vector<std::uint8_t> values; };
-using GgufArray = std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::uint16_t>,
-                               std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>,
-                               std::vector<float>, GgufBoolArray, std::vector<std::string>,
-                               std::vector<std::uint64_t>, std::vector<std::int64_t>, std::vector<double>>;
-using GgufValue = std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t,
-                               float, bool, std::string, GgufArray, std::uint64_t, std::int64_t, double>;
+struct GgufBoolArray {
+  std::vector<std::uint8_t> values;
+};
+using GgufArray =
+    std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::uint16_t>,
+                 std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>,
+                 std::vector<float>, GgufBoolArray, std::vector<std::string>, std::vector<std::uint64_t>,
+                 std::vector<std::int64_t>, std::vector<double>>;
+using GgufValue =
+    std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t, float,
+                 bool, std::string, GgufArray, std::uint64_t, std::int64_t, double>;
 
 /// Key/value pairs in file order with look-up by key. Setting an existing key replaces its value in place.
 class GgufMetadata {
  public:
-  struct Pair { std::string key; GgufValue value; };
+  struct Pair {
+    std::string key;
+    GgufValue value;
+  };
 
   void set(std::string key, GgufValue value);
   /// Adds a key known to be new, without looking for it: for readers that check duplicates themselves.
@@ -44,7 +62,8 @@ class GgufMetadata {
   bool contains(std::string_view key) const noexcept { return find(key) != nullptr; }
   const std::vector<Pair>& pairs() const noexcept { return pairs_; }
 
-  /// Typed access; any integer type is accepted by integer() when it fits. Empty when absent or of another kind.
+  /// Typed access; any integer type is accepted by integer() when it fits. Empty when absent or of another
+  /// kind.
   std::optional<std::string> string(std::string_view key) const;
   std::optional<std::int64_t> integer(std::string_view key) const;
   std::optional<double> real(std::string_view key) const;
@@ -103,7 +122,8 @@ class GgufFile {
 bool has_gguf_magic(const std::filesystem::path& path) noexcept;
 
 /// Fills in size_bytes and offset_bytes of each tensor in order, and data_start; the file's exact size is
-/// returned. @throws Error(validation) on names over 63 bytes, duplicates, rows that are no multiple of the block.
+/// returned. @throws Error(validation) on names over 63 bytes, duplicates, rows that are no multiple of the
+/// block.
 std::uint64_t plan_gguf(GgufHeader& header);
 
 /// The bytes from file start to the data section (padding included) of a planned header.

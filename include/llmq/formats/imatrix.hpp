@@ -1,6 +1,6 @@
-// Importance matrix in memory, and the files that hold one. Our own format is HDF5 (docs/formats/imatrix-hdf5.md);
-// llama.cpp's GGUF and legacy .dat are read too.
-// SPDX-License-Identifier: Apache-2.0
+// Importance matrix in memory, and the files that hold one. Our own format is HDF5
+// (docs/formats/imatrix-hdf5.md); llama.cpp's GGUF and legacy .dat are read too. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ namespace llmq {
 /// Only sum_sq and counts are always present; the others are empty for foreign formats.
 struct ImatrixEntry {
   std::uint64_t in_features = 0;
-  std::uint64_t n_mat = 1;               ///< 1, or the number of experts
-  std::vector<double> sum_sq;            ///< sum over tokens of a_j^2
-  std::vector<double> sum;               ///< sum of a_j
-  std::vector<double> sum_quad;          ///< sum of a_j^4
-  std::vector<float> max_abs;            ///< max |a_j|
-  std::vector<std::uint64_t> counts;     ///< token rows seen, one per matrix
+  std::uint64_t n_mat = 1;            ///< 1, or the number of experts
+  std::vector<double> sum_sq;         ///< sum over tokens of a_j^2
+  std::vector<double> sum;            ///< sum of a_j
+  std::vector<double> sum_quad;       ///< sum of a_j^4
+  std::vector<float> max_abs;         ///< max |a_j|
+  std::vector<std::uint64_t> counts;  ///< token rows seen, one per matrix
 
   /// Importance of the columns of matrix `mat`: sum_sq / count; 1 for every column when count is 0.
   std::vector<float> importance(std::uint64_t mat = 0) const;
@@ -28,13 +28,13 @@ struct ImatrixEntry {
 
 struct Imatrix {
   std::string method = "activation_magnitude";
-  std::string dataset_name;              ///< base name, never a path
-  std::string dataset_hash;              ///< "sha256:..." of the calibration bytes, empty if unknown
-  std::string model_hash;                ///< fingerprint of the weights, empty if unknown
+  std::string dataset_name;  ///< base name, never a path
+  std::string dataset_hash;  ///< "sha256:..." of the calibration bytes, empty if unknown
+  std::string model_hash;    ///< fingerprint of the weights, empty if unknown
   std::string tokenizer_hash;
-  std::uint64_t ctx = 0;                 ///< tokens a sample
+  std::uint64_t ctx = 0;  ///< tokens a sample
   std::uint64_t samples = 0;
-  std::map<std::string, ImatrixEntry> entries;   ///< by GGUF tensor name, e.g. "blk.0.attn_q.weight"
+  std::map<std::string, ImatrixEntry> entries;  ///< by GGUF tensor name, e.g. "blk.0.attn_q.weight"
 
   /// SHA-256 over all content, independent of the file format's bytes; lower-case hex.
   std::string content_hash() const;

@@ -22,14 +22,16 @@ struct SafetensorsTensor {
   std::vector<std::uint64_t> shape;  ///< row-major, e.g. [out_features, in_features]
   std::uint64_t offset_bytes = 0;    ///< from file start
   std::uint64_t size_bytes = 0;
-  std::size_t shard = 0;             ///< index into shards()
+  std::size_t shard = 0;  ///< index into shards()
 };
 
 /// All tensors of a checkpoint directory (or of one .safetensors file), opened read-only.
 class SafetensorsCheckpoint {
  public:
-  /// @param path directory with model.safetensors, or model.safetensors.index.json and its shards, or one file.
-  /// @throws Error(model_not_found) when no weights or a shard is missing, FormatError(validation) when malformed.
+  /// @param path directory with model.safetensors, or model.safetensors.index.json and its shards, or one
+  /// file.
+  /// @throws Error(model_not_found) when no weights or a shard is missing, FormatError(validation) when
+  /// malformed.
   explicit SafetensorsCheckpoint(const std::filesystem::path& path);
 
   const std::vector<SafetensorsTensor>& tensors() const noexcept { return tensors_; }  ///< sorted by name
@@ -38,8 +40,8 @@ class SafetensorsCheckpoint {
   void read(const SafetensorsTensor& tensor, std::uint64_t begin, std::span<std::byte> out) const;
   std::uint64_t total_bytes() const noexcept;  ///< sum of tensor bytes
   const std::vector<File>& shards() const noexcept { return shards_; }
-  /// Cheap content identity: SHA-256 over names, dtypes, shapes, sizes and three 4 KiB samples of every tensor.
-  /// Independent of paths, shard layout and times.
+  /// Cheap content identity: SHA-256 over names, dtypes, shapes, sizes and three 4 KiB samples of every
+  /// tensor. Independent of paths, shard layout and times.
   std::string fingerprint() const;
 
  private:

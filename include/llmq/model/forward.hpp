@@ -1,6 +1,6 @@
-// The forward pass behind an interface. The implementation (model/torch) is a shared module that is loaded when a
-// command runs a model; torch types do not cross this border. One sample at a time, by one thread, always in the
-// same shape: the bits of a sample's states depend on the sample and the weights only.
+// The forward pass behind an interface. The implementation (model/torch) is a shared module that is loaded
+// when a command runs a model; torch types do not cross this border. One sample at a time, by one thread,
+// always in the same shape: the bits of a sample's states depend on the sample and the weights only.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -16,15 +16,18 @@
 
 namespace llmq {
 
-/// Where weights come from: fills `out` with the f32 values of one tensor (Hugging Face row order, row-major) by its
-/// GGUF name, e.g. "blk.3.attn_q.weight". Returns false if the model has no such tensor (optional biases).
+/// Where weights come from: fills `out` with the f32 values of one tensor (Hugging Face row order, row-major)
+/// by its GGUF name, e.g. "blk.3.attn_q.weight". Returns false if the model has no such tensor (optional
+/// biases).
 using WeightLoader = std::function<bool(std::string_view gguf_name, std::span<float> out)>;
 
 /// Inputs of the matmuls of one layer.
 enum class MatmulInput { attention, attention_output, ffn, ffn_down };
 
-/// Called with each matmul input: `x` is [tokens, in_features] row-major. Thread-safe if the pass is used by several.
-using MatmulObserver = std::function<void(MatmulInput input, std::span<const float> x, std::size_t in_features)>;
+/// Called with each matmul input: `x` is [tokens, in_features] row-major. Thread-safe if the pass is used by
+/// several.
+using MatmulObserver =
+    std::function<void(MatmulInput input, std::span<const float> x, std::size_t in_features)>;
 
 /// One layer's weights resident in memory, ready to run. Immutable, usable by several threads at once.
 class LayerWeights {
@@ -38,7 +41,8 @@ class ForwardPass {
   virtual ~ForwardPass() = default;
   /// Name and version of the numeric back end and its BLAS, for the log.
   virtual std::string description() const = 0;
-  virtual std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer, const WeightLoader& weights) const = 0;
+  virtual std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer,
+                                                   const WeightLoader& weights) const = 0;
   /// Embedding table [vocab, hidden].
   virtual std::unique_ptr<LayerWeights> load_embedding(const WeightLoader& weights) const = 0;
   /// Final norm and output matrix (the embedding when tied).
@@ -47,16 +51,20 @@ class ForwardPass {
   /// hidden [tokens, hidden_size] of the ids.
   virtual void embed(const LayerWeights& embedding, std::span<const std::int32_t> ids,
                      std::span<float> hidden) const = 0;
-  /// Advances hidden [tokens, hidden_size] through one layer, positions 0..tokens-1, causal. `observer` may be empty.
-  virtual void run_layer(const LayerWeights& layer, std::span<float> hidden, const MatmulObserver& observer) const = 0;
+  /// Advances hidden [tokens, hidden_size] through one layer, positions 0..tokens-1, causal. `observer` may
+  /// be empty.
+  virtual void run_layer(const LayerWeights& layer, std::span<float> hidden,
+                         const MatmulObserver& observer) const = 0;
   /// logits [tokens, vocab] of hidden [tokens, hidden_size].
-  virtual void run_head(const LayerWeights& head, std::span<const float> hidden, std::span<float> logits) const = 0;
+  virtual void run_head(const LayerWeights& head, std::span<const float> hidden,
+                        std::span<float> logits) const = 0;
   /// Bytes of scratch one thread needs to run one sample of `tokens`.
   virtual std::uint64_t scratch_bytes(std::size_t tokens) const noexcept = 0;
 };
 
 /// Loads the torch module (once a process) and builds the pass for a model.
-/// @throws Error(unsupported_conversion) for an architecture without a pass, Error(general) if the module is missing.
+/// @throws Error(unsupported_conversion) for an architecture without a pass, Error(general) if the module is
+/// missing.
 std::unique_ptr<ForwardPass> make_forward_pass(const ModelSpec& spec);
 
 }  // namespace llmq

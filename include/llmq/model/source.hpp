@@ -1,5 +1,5 @@
-// A model to read: a Hugging Face directory or a GGUF file, seen as a list of tensors by their GGUF names and rows
-// of f32 values. Everything downstream (quantize, analyze, quality) works on this view alone.
+// A model to read: a Hugging Face directory or a GGUF file, seen as a list of tensors by their GGUF names and
+// rows of f32 values. Everything downstream (quantize, analyze, quality) works on this view alone.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -19,18 +19,18 @@
 
 namespace llmq {
 
-/// Order of the rows of attn_q and attn_k: rotated pairs adjacent (GGUF, architecture llama) or half a head apart
-/// (Hugging Face). All other tensors have one order only.
+/// Order of the rows of attn_q and attn_k: rotated pairs adjacent (GGUF, architecture llama) or half a head
+/// apart (Hugging Face). All other tensors have one order only.
 enum class RowOrder { gguf, hugging_face };
 
 struct ModelTensor {
-  std::string name;                            ///< "blk.0.attn_q.weight"
-  std::string source_name;                     ///< name in the checkpoint; empty for generated tensors
-  std::int32_t layer = -1;                     ///< -1 for tensors outside the layers
+  std::string name;         ///< "blk.0.attn_q.weight"
+  std::string source_name;  ///< name in the checkpoint; empty for generated tensors
+  std::int32_t layer = -1;  ///< -1 for tensors outside the layers
   std::uint32_t n_dims = 1;
-  std::array<std::uint64_t, 4> ne{1, 1, 1, 1}; ///< ne[0] = in_features
-  GgmlType stored_type = GgmlType::F32;        ///< number format in the source
-  std::uint32_t permuted_heads = 0;            ///< heads of attn_q/attn_k whose rows GGUF reorders, 0 for others
+  std::array<std::uint64_t, 4> ne{1, 1, 1, 1};  ///< ne[0] = in_features
+  GgmlType stored_type = GgmlType::F32;         ///< number format in the source
+  std::uint32_t permuted_heads = 0;  ///< heads of attn_q/attn_k whose rows GGUF reorders, 0 for others
 
   std::uint64_t row_elems() const noexcept { return ne[0]; }
   std::uint64_t rows() const noexcept { return ne[1] * ne[2] * ne[3]; }
@@ -52,7 +52,7 @@ class ModelSource {
   virtual std::string fingerprint() const = 0;
   /// Bytes of the model's tensors in their stored types.
   std::uint64_t stored_bytes() const;
-  std::uint64_t parameter_count() const;   ///< tied embeddings counted once, generated tensors not at all
+  std::uint64_t parameter_count() const;  ///< tied embeddings counted once, generated tensors not at all
   virtual bool is_gguf() const noexcept = 0;
 };
 

@@ -16,10 +16,10 @@ struct GgufHeader;
 enum class RopeScaling { none, linear, llama3 };
 
 struct ModelSpec {
-  std::string architecture;        ///< GGUF name, "llama"
-  std::string class_name;          ///< Hugging Face class, "LlamaForCausalLM"
-  std::string name;                ///< general.name: config's, else last part of the path
-  std::string torch_dtype;         ///< "bfloat16", from config or the weights
+  std::string architecture;  ///< GGUF name, "llama"
+  std::string class_name;    ///< Hugging Face class, "LlamaForCausalLM"
+  std::string name;          ///< general.name: config's, else last part of the path
+  std::string torch_dtype;   ///< "bfloat16", from config or the weights
   std::uint32_t hidden_size = 0;
   std::uint32_t intermediate_size = 0;
   std::uint32_t n_layers = 0;
@@ -32,11 +32,12 @@ struct ModelSpec {
   float rms_norm_eps = 1e-5F;
   double rope_theta = 10000.0;
   RopeScaling rope_scaling = RopeScaling::none;
-  double rope_factor = 1.0;        ///< linear and llama3
+  double rope_factor = 1.0;  ///< linear and llama3
   double rope_low_freq_factor = 1.0;
   double rope_high_freq_factor = 4.0;
   double rope_original_context = 8192;
-  std::vector<float> stored_rope_factors;  ///< rope_freqs.weight of a GGUF file; wins over the constants above
+  std::vector<float>
+      stored_rope_factors;  ///< rope_freqs.weight of a GGUF file; wins over the constants above
   bool tied_embeddings = false;
   bool attention_bias = false;
   bool mlp_bias = false;

@@ -16,20 +16,27 @@ namespace llmq {
 class GgufMetadata;
 using TokenId = std::int32_t;
 
-enum class TokenType : std::int32_t { undefined = 0, normal = 1, unknown = 2, control = 3, user_defined = 4,
-                                      unused = 5, byte = 6 };
+enum class TokenType : std::int32_t {
+  undefined = 0,
+  normal = 1,
+  unknown = 2,
+  control = 3,
+  user_defined = 4,
+  unused = 5,
+  byte = 6
+};
 
 /// Everything the GGUF file says about a tokenizer; the algorithms work from this alone.
 struct Vocabulary {
-  std::string model;                   ///< "llama" (SPM) or "gpt2" (byte-level BPE)
-  std::string pre = "default";         ///< pre-tokenizer id for gpt2
-  std::vector<std::string> tokens;     ///< text by id; BPE entries in the byte-to-unicode alphabet
-  std::vector<float> scores;           ///< SPM only
+  std::string model;                ///< "llama" (SPM) or "gpt2" (byte-level BPE)
+  std::string pre = "default";      ///< pre-tokenizer id for gpt2
+  std::vector<std::string> tokens;  ///< text by id; BPE entries in the byte-to-unicode alphabet
+  std::vector<float> scores;        ///< SPM only
   std::vector<TokenType> types;
-  std::vector<std::string> merges;     ///< BPE only, "left right" in rank order
+  std::vector<std::string> merges;  ///< BPE only, "left right" in rank order
   std::optional<TokenId> bos, eos, unk, sep, pad, cls, mask;
   std::optional<bool> add_bos, add_eos, add_space_prefix;
-  std::string chat_template;           ///< empty if none
+  std::string chat_template;  ///< empty if none
 };
 
 class Tokenizer {
@@ -41,7 +48,7 @@ class Tokenizer {
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
   /// Bytes of the ids (control tokens give nothing).
   virtual std::string decode(const std::vector<TokenId>& ids) const = 0;
-  bool adds_bos() const noexcept;      ///< the flag, or the default of the kind
+  bool adds_bos() const noexcept;  ///< the flag, or the default of the kind
   /// SHA-256 over all vocabulary content.
   std::string content_hash() const;
 
@@ -51,7 +58,8 @@ class Tokenizer {
 };
 
 /// @param vocab_size rows of the embedding: the token list is padded up to it.
-/// @throws Error(model_not_found) without tokenizer files, FormatError(validation), Error(unsupported_conversion).
+/// @throws Error(model_not_found) without tokenizer files, FormatError(validation),
+/// Error(unsupported_conversion).
 Vocabulary read_vocabulary(const std::filesystem::path& model_directory, std::uint32_t vocab_size);
 Vocabulary vocabulary_from_gguf(const GgufMetadata& metadata);
 /// Adds tokenizer.ggml.* and tokenizer.chat_template keys.

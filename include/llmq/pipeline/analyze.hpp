@@ -14,11 +14,11 @@ namespace llmq {
 
 struct AnalyzeOptions {
   std::filesystem::path model;
-  std::filesystem::path output;              ///< empty: ./MODEL.imatrix
-  std::optional<std::filesystem::path> data; ///< calibration text; none: the built-in corpus
+  std::filesystem::path output;               ///< empty: ./MODEL.imatrix
+  std::optional<std::filesystem::path> data;  ///< calibration text; none: the built-in corpus
   std::uint64_t samples = 512;
   std::uint64_t ctx = 512;
-  std::uint32_t layer_groups = 0;            ///< the L of the grid; 0: decided from memory
+  std::uint32_t layer_groups = 0;  ///< the L of the grid; 0: decided from memory
   CheckpointOptions checkpoints;
 };
 
@@ -29,7 +29,7 @@ struct AnalyzeResult {
   std::uint32_t num_layers = 0;
   std::uint64_t calibration_samples = 0;
   std::uint64_t ctx = 0;
-  double statistic_min = 0;                  ///< over the per-column importance of all tensors
+  double statistic_min = 0;  ///< over the per-column importance of all tensors
   double statistic_max = 0;
   double statistic_mean = 0;
   double statistic_std = 0;
@@ -39,7 +39,7 @@ struct AnalyzeResult {
   double seconds = 0;
   double tokens_per_second = 0;
   std::uint64_t peak_memory_bytes = 0;
-  std::map<std::string, double> phase_seconds;   ///< load, compute, exchange, checkpoint: largest over ranks
+  std::map<std::string, double> phase_seconds;  ///< load, compute, exchange, checkpoint: largest over ranks
 };
 
 /// Collective. @throws Error with the contract's codes; Error(interrupted) after a committed checkpoint.

@@ -14,7 +14,7 @@ namespace llmq {
 
 struct ModelInfo {
   std::string model_name;
-  std::string architecture;       ///< class name of a directory, GGUF name of a file
+  std::string architecture;  ///< class name of a directory, GGUF name of a file
   std::uint64_t parameter_count = 0;
   std::uint32_t hidden_size = 0;
   std::uint32_t num_layers = 0;
@@ -42,7 +42,7 @@ struct ImatrixInfo {
   double importance_min = 0;
   double importance_max = 0;
   double importance_mean = 0;
-  std::vector<std::string> uncovered_experts;   ///< entries with a matrix that saw no token
+  std::vector<std::string> uncovered_experts;  ///< entries with a matrix that saw no token
 };
 
 struct Info {

@@ -16,10 +16,10 @@ namespace llmq {
 struct QualityOptions {
   std::filesystem::path original;
   std::filesystem::path quantized;
-  std::optional<std::filesystem::path> text;   ///< none: the built-in evaluation text
+  std::optional<std::filesystem::path> text;  ///< none: the built-in evaluation text
   std::uint64_t chunks = 256;
   std::uint64_t ctx = 512;
-  bool include_layers = false;                 ///< also compare weights, tensor by tensor
+  bool include_layers = false;  ///< also compare weights, tensor by tensor
 };
 
 struct TensorError {
@@ -32,7 +32,7 @@ struct TensorError {
 };
 
 struct LayerError {
-  std::string layer_name;   ///< "model.layers.0.self_attn", "model.layers.0.mlp"
+  std::string layer_name;  ///< "model.layers.0.self_attn", "model.layers.0.mlp"
   double mse = 0;
   double max_error = 0;
   double bit_width = 0;

@@ -15,9 +15,9 @@ namespace llmq {
 
 struct QuantizeOptions {
   std::filesystem::path model;
-  std::string level;                              ///< as typed; any case
+  std::string level;  ///< as typed; any case
   std::filesystem::path output_dir = ".";
-  std::string output_name;                        ///< empty: MODEL-LEVEL.gguf
+  std::string output_name;  ///< empty: MODEL-LEVEL.gguf
   std::optional<std::filesystem::path> imatrix;
   bool force = false;
   bool allow_requantize = false;
@@ -30,7 +30,7 @@ struct QuantizedTensor {
   std::string name;
   std::string type;
   std::string source_type;
-  std::string fallback_from;       ///< empty unless the row length forced another type
+  std::string fallback_from;  ///< empty unless the row length forced another type
   std::uint64_t elements = 0;
   std::uint64_t bytes = 0;
 };
@@ -42,19 +42,20 @@ struct QuantizeResult {
   std::uint64_t file_bytes = 0;
   std::uint64_t original_bytes = 0;
   std::string original_dtype;
-  double compression_ratio = 0;                   ///< file bytes / original tensor bytes
-  double effective_bpw = 0;                       ///< of the quantized tensors
+  double compression_ratio = 0;  ///< file bytes / original tensor bytes
+  double effective_bpw = 0;      ///< of the quantized tensors
   std::uint32_t layers = 0;
   double seconds = 0;
-  std::uint64_t peak_memory_bytes = 0;            ///< largest over the ranks
-  std::uint64_t memory_plan_bytes = 0;            ///< scratch a rank, as planned
+  std::uint64_t peak_memory_bytes = 0;  ///< largest over the ranks
+  std::uint64_t memory_plan_bytes = 0;  ///< scratch a rank, as planned
   std::uint64_t units = 0;
   std::uint64_t units_resumed = 0;
-  std::map<std::string, double> phase_seconds;    ///< read, encode, write: summed over threads and ranks
+  std::map<std::string, double> phase_seconds;  ///< read, encode, write: summed over threads and ranks
   std::vector<QuantizedTensor> tensors;
 };
 
-/// Collective. @throws Error with the contract's codes; nothing stands under the final name unless it is complete.
+/// Collective. @throws Error with the contract's codes; nothing stands under the final name unless it is
+/// complete.
 QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& options);
 
 /// Last part of a model path, without .gguf.

@@ -1,6 +1,5 @@
-// The plan of a quantize run: type, size and offset of every tensor, and the units of work. Pure: the same model,
-// level and imatrix give the same plan on every rank.
-// SPDX-License-Identifier: Apache-2.0
+// The plan of a quantize run: type, size and offset of every tensor, and the units of work. Pure: the same
+// model, level and imatrix give the same plan on every rank. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -20,8 +19,8 @@ struct PlannedTensor {
   GgmlType type = GgmlType::F32;
   std::optional<GgmlType> fallback_from;
   bool quantized = false;
-  std::vector<std::vector<float>> importance;   ///< one vector of in_features values per matrix; empty: none
-  std::uint64_t offset_bytes = 0;               ///< in the output file
+  std::vector<std::vector<float>> importance;  ///< one vector of in_features values per matrix; empty: none
+  std::uint64_t offset_bytes = 0;              ///< in the output file
   std::uint64_t size_bytes = 0;
 };
 
@@ -30,21 +29,22 @@ struct QuantizeUnit {
   std::uint32_t tensor = 0;
   std::uint64_t row = 0;
   std::uint64_t rows = 0;
-  std::uint64_t offset_bytes = 0;   ///< in the output file
+  std::uint64_t offset_bytes = 0;  ///< in the output file
   std::uint64_t size_bytes = 0;
-  double cost = 0;                  ///< relative time, for the split over nodes
+  double cost = 0;  ///< relative time, for the split over nodes
 };
 
 struct QuantizePlan {
-  GgufHeader header;                ///< complete, offsets filled in
+  GgufHeader header;  ///< complete, offsets filled in
   std::vector<PlannedTensor> tensors;
   std::vector<QuantizeUnit> units;  ///< in file order
   std::uint64_t file_bytes = 0;
-  std::uint64_t chunk_elems = 0;    ///< weights of the largest unit
-  std::vector<std::string> uncovered;   ///< quantized tensors without importance although an imatrix was given
+  std::uint64_t chunk_elems = 0;       ///< weights of the largest unit
+  std::vector<std::string> uncovered;  ///< quantized tensors without importance although an imatrix was given
 };
 
-/// @throws Error(imatrix) when the imatrix does not fit or a tensor that requires one is not covered (all named).
+/// @throws Error(imatrix) when the imatrix does not fit or a tensor that requires one is not covered (all
+/// named).
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
                            const Imatrix* imatrix, const std::string& fingerprint);
 

@@ -15,16 +15,16 @@ namespace llmq {
 struct StageContext {
   const Communicator& comm;
   Log& log;
-  std::size_t threads = 1;              ///< compute threads of this rank; never changes a byte of a result
-  std::uint64_t memory_limit_bytes = 0; ///< this rank's share (--mem-per-rank)
+  std::size_t threads = 1;               ///< compute threads of this rank; never changes a byte of a result
+  std::uint64_t memory_limit_bytes = 0;  ///< this rank's share (--mem-per-rank)
 };
 
 /// How a run keeps what it has finished.
 struct CheckpointOptions {
   bool enabled = true;
   std::filesystem::path directory = ".checkpoint";
-  std::optional<std::filesystem::path> resume;   ///< checkpoint directory or the job's subdirectory
-  double interval_seconds = -1;                  ///< 0: after every unit; negative: as often as costs at most 5 %
+  std::optional<std::filesystem::path> resume;  ///< checkpoint directory or the job's subdirectory
+  double interval_seconds = -1;  ///< 0: after every unit; negative: as often as costs at most 5 %
 };
 
 /// Throws Error(out_of_memory) when the plan of a stage does not fit. `what` names the plan.

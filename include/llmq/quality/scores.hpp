@@ -12,11 +12,11 @@ namespace llmq {
 
 /// One scored position. Plain data: gathered between ranks as bytes.
 struct PositionScore {
-  double nll_original = 0;    ///< -ln p(next token), original model
+  double nll_original = 0;  ///< -ln p(next token), original model
   double nll_quantized = 0;
-  double kld = 0;             ///< sum_k p_k (ln p_k - ln q_k), p original, q quantized
-  double delta_p = 0;         ///< q(next) - p(next)
-  std::uint64_t same_top = 0; ///< 1 if both models have the same most likely token (first maximum on ties)
+  double kld = 0;              ///< sum_k p_k (ln p_k - ln q_k), p original, q quantized
+  double delta_p = 0;          ///< q(next) - p(next)
+  std::uint64_t same_top = 0;  ///< 1 if both models have the same most likely token (first maximum on ties)
 };
 
 /// First and one past the last scored position of a chunk of `ctx` tokens: position j predicts token j + 1.
@@ -43,8 +43,8 @@ struct QualityMetrics {
   double perplexity_quantized = 0;
   double perplexity_quantized_error = 0;
   double perplexity_delta_pct = 0;
-  double ln_ratio = 0;              ///< mean ln(PPL quantized / PPL original)
-  double ln_ratio_error = 0;        ///< paired: covariance taken into account
+  double ln_ratio = 0;        ///< mean ln(PPL quantized / PPL original)
+  double ln_ratio_error = 0;  ///< paired: covariance taken into account
   MeanError kld;
   double kld_median = 0;
   double kld_p99 = 0;

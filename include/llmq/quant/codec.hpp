@@ -14,8 +14,9 @@ namespace llmq {
 /// Decodes `out.size()` weights (a multiple of the block) from `bytes`. No alignment needed.
 using DecodeRow = void (*)(std::span<const std::byte> bytes, std::span<float> out) noexcept;
 
-/// Encodes one row. `importance` is empty or has one value >= 0 per weight of the row (mean squared activation of
-/// its column); `row` is the whole row, because some objectives use its mean square. Never reads outside the spans.
+/// Encodes one row. `importance` is empty or has one value >= 0 per weight of the row (mean squared
+/// activation of its column); `row` is the whole row, because some objectives use its mean square. Never
+/// reads outside the spans.
 using EncodeRow = void (*)(std::span<const float> row, std::span<const float> importance,
                            std::span<std::byte> out) noexcept;
 
@@ -38,6 +39,7 @@ bool can_decode(GgmlType type) noexcept;
 void encode_rows(GgmlType type, std::span<const float> weights, std::uint64_t row_elems,
                  std::span<const float> importance, std::span<std::byte> out);
 /// Inverse. @throws Error(unsupported_conversion) for a type without a decoder.
-void decode_rows(GgmlType type, std::span<const std::byte> bytes, std::uint64_t row_elems, std::span<float> out);
+void decode_rows(GgmlType type, std::span<const std::byte> bytes, std::uint64_t row_elems,
+                 std::span<float> out);
 
 }  // namespace llmq

@@ -15,10 +15,10 @@ namespace llmq {
 
 /// One file level of the command line.
 struct FileLevel {
-  std::string_view name;       ///< canonical spelling, "Q4_K_M"
-  std::uint32_t file_type;     ///< general.file_type
-  GgmlType default_type;       ///< D of the mix tables
-  bool available;              ///< every type its mix can choose has an encoder
+  std::string_view name;    ///< canonical spelling, "Q4_K_M"
+  std::uint32_t file_type;  ///< general.file_type
+  GgmlType default_type;    ///< D of the mix tables
+  bool available;           ///< every type its mix can choose has an encoder
 };
 
 /// All levels of the contract, in its order (TERNARY and dynamic excluded).
@@ -28,7 +28,7 @@ const FileLevel* find_file_level(std::string_view name) noexcept;
 
 /// What the mixes look at.
 struct MixModel {
-  std::string architecture;    ///< "llama"
+  std::string architecture;  ///< "llama"
   std::uint32_t n_layers = 0;
   std::uint32_t head_count = 0;
   std::uint32_t head_count_kv = 0;
@@ -37,8 +37,8 @@ struct MixModel {
 
 /// One tensor as the mixes see it.
 struct MixTensor {
-  std::string name;            ///< GGUF name
-  std::uint64_t ne0 = 0;       ///< in_features
+  std::string name;       ///< GGUF name
+  std::uint64_t ne0 = 0;  ///< in_features
   std::uint64_t ne1 = 1;
   std::uint64_t ne2 = 1;
   GgmlType source_type = GgmlType::F32;  ///< type kept when the tensor is not quantized
@@ -47,8 +47,8 @@ struct MixTensor {
 /// The answer for one tensor.
 struct TypeChoice {
   GgmlType type = GgmlType::F32;
-  bool quantized = false;                    ///< false: not eligible, stays in its kept type
-  std::optional<GgmlType> fallback_from;     ///< set when the row length forced another type
+  bool quantized = false;                 ///< false: not eligible, stays in its kept type
+  std::optional<GgmlType> fallback_from;  ///< set when the row length forced another type
 };
 
 /// True if the rules of section 1 let the quantizer touch this tensor.

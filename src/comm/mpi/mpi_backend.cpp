@@ -3,17 +3,19 @@
 #include "comm/mpi/mpi_backend.hpp"
 
 #include <algorithm>
-#include <climits>
 #include <cstring>
 
-#include "comm/mpi/mpi_calls.hpp"
+#include <climits>
+
 #include "llmq/core/checked.hpp"
+
+#include "comm/mpi/mpi_calls.hpp"
 
 namespace llmq::comm {
 namespace {
 
-/// inout += in for 128-bit integers. Overflow is caught where values are made: to_fixed leaves one spare bit and
-/// add_fixed checks; a reduction adds at most as many terms as there are ranks.
+/// inout += in for 128-bit integers. Overflow is caught where values are made: to_fixed leaves one spare bit
+/// and add_fixed checks; a reduction adds at most as many terms as there are ranks.
 void sum_i128(void* in, void* inout, int* length, MPI_Datatype*) {
   const auto* from = static_cast<const unsigned char*>(in);
   auto* to = static_cast<unsigned char*>(inout);
@@ -44,16 +46,22 @@ struct Int128Type {
 
 MPI_Datatype native_type(ReduceType type) {
   switch (type) {
-    case ReduceType::i64: return MPI_INT64_T;
-    case ReduceType::u64: return MPI_UINT64_T;
-    case ReduceType::f32: return MPI_FLOAT;
-    case ReduceType::i128: return Int128Type::instance().type;
+    case ReduceType::i64:
+      return MPI_INT64_T;
+    case ReduceType::u64:
+      return MPI_UINT64_T;
+    case ReduceType::f32:
+      return MPI_FLOAT;
+    case ReduceType::i128:
+      return Int128Type::instance().type;
   }
   throw InternalError("unknown reduce type");
 }
 
 std::size_t element_bytes(ReduceType type) {
-  return type == ReduceType::i128 ? sizeof(Int128) : type == ReduceType::f32 ? sizeof(float) : sizeof(std::int64_t);
+  return type == ReduceType::i128  ? sizeof(Int128)
+         : type == ReduceType::f32 ? sizeof(float)
+                                   : sizeof(std::int64_t);
 }
 
 MPI_Op native_op(ReduceType type, ReduceOp op) {
@@ -83,14 +91,16 @@ class MpiCounter final : public CounterBackend {
     check(MPI_Barrier(communicator), "MPI_Barrier", "work counter");
   }
   ~MpiCounter() override {
-    // Freeing is collective: while an exception unwinds the other ranks may be elsewhere, so leave it to the end.
+    // Freeing is collective: while an exception unwinds the other ranks may be elsewhere, so leave it to the
+    // end.
     if (std::uncaught_exceptions() > 0) return;
     MPI_Win_unlock_all(window_);
     MPI_Win_free(&window_);
   }
   std::uint64_t fetch_add(std::uint64_t amount) override {
     std::uint64_t before = 0;
-    check(MPI_Fetch_and_op(&amount, &before, MPI_UINT64_T, 0, 0, MPI_SUM, window_), "MPI_Fetch_and_op", "take work");
+    check(MPI_Fetch_and_op(&amount, &before, MPI_UINT64_T, 0, 0, MPI_SUM, window_), "MPI_Fetch_and_op",
+          "take work");
     check(MPI_Win_flush(0, window_), "MPI_Win_flush", "take work");
     return before;
   }
@@ -102,7 +112,8 @@ class MpiCounter final : public CounterBackend {
 
 class MpiBackend final : public Backend {
  public:
-  MpiBackend(MPI_Comm communicator, std::size_t chunk_limit) : comm_(communicator), chunk_limit_(chunk_limit) {
+  MpiBackend(MPI_Comm communicator, std::size_t chunk_limit)
+      : comm_(communicator), chunk_limit_(chunk_limit) {
     check(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", "set up");
     check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank", "set up");
     check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size", "set up");
@@ -126,11 +137,12 @@ class MpiBackend final : public Backend {
     });
   }
 
-  void all_reduce(void* data, std::size_t count, ReduceType type, ReduceOp op, std::string_view purpose) override {
+  void all_reduce(void* data, std::size_t count, ReduceType type, ReduceOp op,
+                  std::string_view purpose) override {
     auto* base = static_cast<std::byte*>(data);
     in_chunks(count, [&](std::size_t begin, int n) {
-      check(MPI_Allreduce(MPI_IN_PLACE, base + begin * element_bytes(type), n, native_type(type), native_op(type, op),
-                          comm_),
+      check(MPI_Allreduce(MPI_IN_PLACE, base + begin * element_bytes(type), n, native_type(type),
+                          native_op(type, op), comm_),
             "MPI_Allreduce", purpose);
     });
   }
@@ -146,7 +158,8 @@ class MpiBackend final : public Backend {
     });
   }
 
-  std::vector<std::vector<std::byte>> gather(std::span<const std::byte> bytes, std::string_view purpose) override {
+  std::vector<std::vector<std::byte>> gather(std::span<const std::byte> bytes,
+                                             std::string_view purpose) override {
     const std::uint64_t mine = bytes.size();
     std::vector<std::uint64_t> sizes(rank_ == 0 ? static_cast<std::size_t>(size_) : 0);
     check(MPI_Gather(&mine, 1, MPI_UINT64_T, sizes.data(), 1, MPI_UINT64_T, 0, comm_), "MPI_Gather", purpose);
@@ -178,7 +191,8 @@ class MpiBackend final : public Backend {
       check(MPI_Recv(bytes.data() + begin, count, MPI_BYTE, from, tag, comm_, &status), "MPI_Recv", purpose);
       int got = 0;
       check(MPI_Get_count(&status, MPI_BYTE, &got), "MPI_Get_count", purpose);
-      if (got != count) throw InternalError(fmt::format("{}: {} bytes came, {} were due", purpose, got, count));
+      if (got != count)
+        throw InternalError(fmt::format("{}: {} bytes came, {} were due", purpose, got, count));
     });
   }
 
@@ -190,8 +204,8 @@ class MpiBackend final : public Backend {
 
   std::unique_ptr<Backend> split_node() override {
     MPI_Comm part = MPI_COMM_NULL;
-    check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &part), "MPI_Comm_split_type",
-          "find the ranks of a node");
+    check(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &part),
+          "MPI_Comm_split_type", "find the ranks of a node");
     return std::make_unique<MpiBackend>(part, chunk_limit_);
   }
 
@@ -210,7 +224,8 @@ class MpiBackend final : public Backend {
   }
 
   void check_rank(int rank, std::string_view purpose) const {
-    if (rank < 0 || rank >= size_) throw InternalError(fmt::format("{}: no rank {} among {}", purpose, rank, size_));
+    if (rank < 0 || rank >= size_)
+      throw InternalError(fmt::format("{}: no rank {} among {}", purpose, rank, size_));
   }
 
   MPI_Comm comm_;

@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <mpi.h>
-
 #include <string>
 #include <string_view>
 
 #include <fmt/format.h>
+#include <mpi.h>
 
 #include "llmq/core/error.hpp"
 

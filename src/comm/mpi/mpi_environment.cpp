@@ -12,7 +12,8 @@ namespace llmq {
 
 MpiEnvironment::MpiEnvironment() : exceptions_at_start_(std::uncaught_exceptions()) {
   int provided = 0;
-  comm::check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread", "start MPI");
+  comm::check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread",
+              "start MPI");
   if (provided < MPI_THREAD_FUNNELED) {
     throw Error(ExitCode::general, "this MPI library does not allow threads beside the one that communicates",
                 "Use an MPI library built with thread support");

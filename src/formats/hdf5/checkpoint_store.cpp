@@ -1,19 +1,19 @@
-// Checkpoint generations through parallel HDF5. All ranks make the same metadata calls in the same order; boundary
-// states are written collectively, each rank its own rows; small data by rank 0 with empty selections elsewhere.
-// SPDX-License-Identifier: Apache-2.0
+// Checkpoint generations through parallel HDF5. All ranks make the same metadata calls in the same order;
+// boundary states are written collectively, each rank its own rows; small data by rank 0 with empty
+// selections elsewhere. SPDX-License-Identifier: Apache-2.0
 #include "llmq/formats/checkpoint_store.hpp"
-
-#include <mpi.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
 #include <fmt/format.h>
+#include <mpi.h>
 
-#include "formats/hdf5/handle.hpp"
 #include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
+
+#include "formats/hdf5/handle.hpp"
 
 namespace llmq {
 namespace {
@@ -161,8 +161,8 @@ std::uint64_t checksum(std::span<const float> state) { return checksum64(std::as
 
 /// Writes `rows` rows of `width` elements from row `first` on; every rank calls it, also with nothing.
 template <typename T>
-void write_rows(const h5::Context& context, hid_t dataset, std::uint64_t first, std::uint64_t rows, std::uint64_t width,
-                const T* data, hid_t transfer) {
+void write_rows(const h5::Context& context, hid_t dataset, std::uint64_t first, std::uint64_t rows,
+                std::uint64_t width, const T* data, hid_t transfer) {
   const h5::SpaceHandle file_space(context.id(H5Dget_space(dataset), "H5Dget_space"));
   const hsize_t start[2] = {first, 0};
   const hsize_t count[2] = {rows, width};
@@ -171,19 +171,21 @@ void write_rows(const h5::Context& context, hid_t dataset, std::uint64_t first, 
     context.ok(H5Sselect_none(file_space), "H5Sselect_none");
     context.ok(H5Sselect_none(memory), "H5Sselect_none");
   } else {
-    context.ok(H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, nullptr, count, nullptr), "H5Sselect_hyperslab");
+    context.ok(H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, nullptr, count, nullptr),
+               "H5Sselect_hyperslab");
   }
   context.ok(H5Dwrite(dataset, h5::Context::file_type<T>(), memory, file_space, transfer, data), "H5Dwrite");
 }
 
-h5::DatasetHandle create_rows(const h5::Context& context, hid_t file, const char* name, hid_t type, std::uint64_t rows,
-                              std::uint64_t width) {
+h5::DatasetHandle create_rows(const h5::Context& context, hid_t file, const char* name, hid_t type,
+                              std::uint64_t rows, std::uint64_t width) {
   const hsize_t shape[2] = {rows, width};
   const h5::SpaceHandle space(context.id(H5Screate_simple(2, shape, nullptr), "H5Screate_simple"));
   const h5::PropertyHandle plist = context.timeless(H5P_DATASET_CREATE);
   // Every row is written: filling them first would double the bytes.
   context.ok(H5Pset_fill_time(plist, H5D_FILL_TIME_NEVER), "H5Pset_fill_time");
-  return h5::DatasetHandle(context.id(H5Dcreate2(file, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT), "H5Dcreate2"));
+  return h5::DatasetHandle(
+      context.id(H5Dcreate2(file, name, type, space, H5P_DEFAULT, plist, H5P_DEFAULT), "H5Dcreate2"));
 }
 
 h5::FileHandle create_file(const h5::Context& context, const Writers& writers, const std::string& path) {
@@ -218,7 +220,7 @@ void write_states(const h5::Context& context, hid_t file, const Writers& writers
   if (rows.total == 0) return;
   const auto states = create_rows(context, file, "states", H5T_IEEE_F32LE, rows.total, state_elems);
   const auto labels = create_rows(context, file, "state_samples", H5T_STD_U64LE, rows.total, 2);
-  std::vector<std::uint64_t> mine;   // sample, checksum
+  std::vector<std::uint64_t> mine;  // sample, checksum
   for (std::uint64_t round = 0; round < rows.rounds; ++round) {
     const bool has = round < my_samples.size();
     std::span<const float> state;
@@ -234,8 +236,9 @@ void write_states(const h5::Context& context, hid_t file, const Writers& writers
 
 }  // namespace
 
-void write_analyze_checkpoint(const fs::path& file, const void* native_comm, const AnalyzeCheckpoint& checkpoint,
-                              std::span<const std::uint64_t> my_samples, const StateOfSample& state_of) {
+void write_analyze_checkpoint(const fs::path& file, const void* native_comm,
+                              const AnalyzeCheckpoint& checkpoint, std::span<const std::uint64_t> my_samples,
+                              const StateOfSample& state_of) {
   const Writers writers(native_comm);
   fs::path temporary = file;
   temporary += ".tmp";
@@ -247,7 +250,8 @@ void write_analyze_checkpoint(const fs::path& file, const void* native_comm, con
     std::vector<std::uint64_t> meta;
     if (writers.rank == 0) meta = encode_meta(checkpoint);
     const std::uint64_t words = writers.all_gather(meta.size()).front();
-    std::string hash = writers.rank == 0 ? Sha256().update(std::as_bytes(std::span(meta))).hex() : std::string();
+    std::string hash =
+        writers.rank == 0 ? Sha256().update(std::as_bytes(std::span(meta))).hex() : std::string();
     writers.broadcast(hash);
     context.write_text(out, "schema", kSchema);
     context.write_number(out, "schema_version", kSchemaVersion);
@@ -270,7 +274,8 @@ void write_analyze_checkpoint(const fs::path& file, const void* native_comm, con
 AnalyzeCheckpoint read_analyze_checkpoint_meta(const fs::path& file) {
   const h5::Context context(ExitCode::checkpoint, file.string());
   const h5::FileHandle in = context.open(file.string());
-  if (context.read_text(in, "schema") != kSchema || context.read_number(in, "schema_version") != kSchemaVersion) {
+  if (context.read_text(in, "schema") != kSchema ||
+      context.read_number(in, "schema_version") != kSchemaVersion) {
     context.fail("is not a checkpoint of this version");
   }
   std::vector<hsize_t> shape;
@@ -293,7 +298,8 @@ void read_analyze_states(const fs::path& file, std::span<const std::uint64_t> sa
   std::array<hsize_t, 2> extent{};
   if (H5Sget_simple_extent_ndims(space) != 2) context.fail("states are not a matrix");
   context.ok(H5Sget_simple_extent_dims(space, extent.data(), nullptr), "H5Sget_simple_extent_dims");
-  if (extent[0] * 2 != labels.size() || extent[1] > fs::file_size(file) / sizeof(float)) context.fail("states have uneven sizes");
+  if (extent[0] * 2 != labels.size() || extent[1] > fs::file_size(file) / sizeof(float))
+    context.fail("states have uneven sizes");
   std::vector<float> state(extent[1]);
   for (const std::uint64_t sample : samples) {
     std::size_t row = 0;
@@ -302,9 +308,11 @@ void read_analyze_states(const fs::path& file, std::span<const std::uint64_t> sa
     const hsize_t start[2] = {row, 0};
     const hsize_t count[2] = {1, extent[1]};
     const h5::SpaceHandle memory(context.id(H5Screate_simple(2, count, nullptr), "H5Screate_simple"));
-    context.ok(H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, count, nullptr), "H5Sselect_hyperslab");
+    context.ok(H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, count, nullptr),
+               "H5Sselect_hyperslab");
     context.ok(H5Dread(states, H5T_IEEE_F32LE, memory, space, H5P_DEFAULT, state.data()), "H5Dread");
-    if (checksum(state) != labels[2 * row + 1]) context.fail(fmt::format("the state of sample {} is damaged", sample));
+    if (checksum(state) != labels[2 * row + 1])
+      context.fail(fmt::format("the state of sample {} is damaged", sample));
     take(sample, state);
   }
 }

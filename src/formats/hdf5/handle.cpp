@@ -12,13 +12,14 @@ constexpr std::size_t kMaxTextBytes = 1 << 16;
 /// Message of the innermost entry of the library's error stack.
 std::string innermost_message() {
   std::string message;
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD,
-           [](unsigned, const H5E_error2_t* entry, void* out) -> herr_t {
-             auto& text = *static_cast<std::string*>(out);
-             if (text.empty() && entry->desc != nullptr) text = entry->desc;
-             return 0;
-           },
-           &message);
+  H5Ewalk2(
+      H5E_DEFAULT, H5E_WALK_UPWARD,
+      [](unsigned, const H5E_error2_t* entry, void* out) -> herr_t {
+        auto& text = *static_cast<std::string*>(out);
+        if (text.empty() && entry->desc != nullptr) text = entry->desc;
+        return 0;
+      },
+      &message);
   H5Eclear2(H5E_DEFAULT);
   return message.empty() ? "unknown failure" : message;
 }
@@ -51,13 +52,15 @@ void Context::write_text(hid_t object, const char* name, const std::string& valu
   ok(H5Tset_size(type, value.size() + 1), "H5Tset_size");
   ok(H5Tset_cset(type, H5T_CSET_UTF8), "H5Tset_cset");
   const SpaceHandle space(id(H5Screate(H5S_SCALAR), "H5Screate"));
-  const AttributeHandle attribute(id(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), "H5Acreate2"));
+  const AttributeHandle attribute(
+      id(H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), "H5Acreate2"));
   ok(H5Awrite(attribute, type, value.c_str()), "H5Awrite");
 }
 
 void Context::write_number(hid_t object, const char* name, std::uint64_t value) const {
   const SpaceHandle space(id(H5Screate(H5S_SCALAR), "H5Screate"));
-  const AttributeHandle attribute(id(H5Acreate2(object, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT), "H5Acreate2"));
+  const AttributeHandle attribute(
+      id(H5Acreate2(object, name, H5T_STD_U64LE, space, H5P_DEFAULT, H5P_DEFAULT), "H5Acreate2"));
   ok(H5Awrite(attribute, H5T_NATIVE_UINT64, &value), "H5Awrite");
 }
 
@@ -65,7 +68,8 @@ std::string Context::read_text(hid_t object, const char* name) const {
   const AttributeHandle attribute(id(H5Aopen(object, name, H5P_DEFAULT), "H5Aopen"));
   const TypeHandle type(id(H5Aget_type(attribute), "H5Aget_type"));
   const std::size_t size = H5Tget_size(type);
-  if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || size == 0 || size > kMaxTextBytes) {
+  if (H5Tget_class(type) != H5T_STRING || H5Tis_variable_str(type) != 0 || size == 0 ||
+      size > kMaxTextBytes) {
     fail(fmt::format("attribute {} is not a short string", name));
   }
   const SpaceHandle space(id(H5Aget_space(attribute), "H5Aget_space"));
@@ -103,7 +107,8 @@ std::uint64_t Context::check_dataset(hid_t dataset, hid_t type, const char* name
   ok(H5Sget_simple_extent_dims(space, shape.data(), nullptr), "H5Sget_simple_extent_dims");
   std::uint64_t count = 1;
   for (const hsize_t extent : shape) {
-    if (extent > 0 && count > max_elems / extent) fail(fmt::format("dataset {} is larger than its file", name));
+    if (extent > 0 && count > max_elems / extent)
+      fail(fmt::format("dataset {} is larger than its file", name));
     count *= extent;
   }
   // Contiguous data must really be in the file: a damaged head may promise more.

@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hdf5.h>
-
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <hdf5.h>
 
 #include "llmq/core/error.hpp"
 
@@ -56,7 +56,9 @@ using TypeHandle = Handle<H5Tclose>;
 /// Checked calls of one file: every failure names the call and the file.
 class Context {
  public:
-  Context(ExitCode code, std::string path) : code_(code), path_(std::move(path)) { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
+  Context(ExitCode code, std::string path) : code_(code), path_(std::move(path)) {
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  }
   hid_t id(hid_t result, std::string_view call) const {
     if (result < 0) throw Hdf5Error(code_, call, path_);
     return result;
@@ -78,15 +80,19 @@ class Context {
   FileHandle open(const std::string& path) const;
 
   template <typename T>
-  void write_array(hid_t group, const char* name, std::span<const T> values, std::span<const hsize_t> shape) const {
-    const SpaceHandle space(id(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), "H5Screate_simple"));
+  void write_array(hid_t group, const char* name, std::span<const T> values,
+                   std::span<const hsize_t> shape) const {
+    const SpaceHandle space(
+        id(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr), "H5Screate_simple"));
     const PropertyHandle plist = timeless(H5P_DATASET_CREATE);
-    const DatasetHandle dataset(id(H5Dcreate2(group, name, file_type<T>(), space, H5P_DEFAULT, plist, H5P_DEFAULT), "H5Dcreate2"));
+    const DatasetHandle dataset(
+        id(H5Dcreate2(group, name, file_type<T>(), space, H5P_DEFAULT, plist, H5P_DEFAULT), "H5Dcreate2"));
     ok(H5Dwrite(dataset, file_type<T>(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "H5Dwrite");
   }
   /// Reads a whole dataset; its shape comes back, its type must be T's, and its size at most `max_elems`.
   template <typename T>
-  std::vector<T> read_array(hid_t group, const char* name, std::vector<hsize_t>& shape, std::uint64_t max_elems) const {
+  std::vector<T> read_array(hid_t group, const char* name, std::vector<hsize_t>& shape,
+                            std::uint64_t max_elems) const {
     const DatasetHandle dataset(id(H5Dopen2(group, name, H5P_DEFAULT), "H5Dopen2"));
     const std::uint64_t count = check_dataset(dataset, file_type<T>(), name, shape, max_elems);
     std::vector<T> values(count);
@@ -96,9 +102,12 @@ class Context {
 
   template <typename T>
   static hid_t file_type() {
-    if constexpr (std::is_same_v<T, double>) return H5T_IEEE_F64LE;
-    else if constexpr (std::is_same_v<T, float>) return H5T_IEEE_F32LE;
-    else if constexpr (std::is_same_v<T, std::uint32_t>) return H5T_STD_U32LE;
+    if constexpr (std::is_same_v<T, double>)
+      return H5T_IEEE_F64LE;
+    else if constexpr (std::is_same_v<T, float>)
+      return H5T_IEEE_F32LE;
+    else if constexpr (std::is_same_v<T, std::uint32_t>)
+      return H5T_STD_U32LE;
     else {
       static_assert(std::is_same_v<T, std::uint64_t>);
       return H5T_STD_U64LE;

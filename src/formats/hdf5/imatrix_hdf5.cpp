@@ -1,6 +1,5 @@
-// Our importance matrix file. Schema: docs/formats/imatrix-hdf5.md. Names in sorted order, no times, no filters,
-// fixed library version bounds: equal content gives equal bytes.
-// SPDX-License-Identifier: Apache-2.0
+// Our importance matrix file. Schema: docs/formats/imatrix-hdf5.md. Names in sorted order, no times, no
+// filters, fixed library version bounds: equal content gives equal bytes. SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -8,11 +7,12 @@
 
 #include <fmt/format.h>
 
-#include "formats/hdf5/handle.hpp"
 #include "llmq/core/file.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/formats/gguf.hpp"
 #include "llmq/formats/imatrix.hpp"
+
+#include "formats/hdf5/handle.hpp"
 
 namespace llmq {
 namespace {
@@ -36,9 +36,11 @@ bool has_hdf5_magic(const fs::path& path) noexcept {
   }
 }
 
-void write_entry(const h5::Context& context, hid_t parent, const std::string& name, const ImatrixEntry& entry) {
+void write_entry(const h5::Context& context, hid_t parent, const std::string& name,
+                 const ImatrixEntry& entry) {
   const h5::PropertyHandle plist = context.timeless(H5P_GROUP_CREATE);
-  const h5::GroupHandle group(context.id(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
+  const h5::GroupHandle group(
+      context.id(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
   const hsize_t matrix[2] = {entry.n_mat, entry.in_features};
   const hsize_t row[1] = {entry.n_mat};
   context.write_array<std::uint64_t>(group, "counts", entry.counts, row);
@@ -62,7 +64,8 @@ void write_content(const h5::Context& context, const Imatrix& imatrix, const std
   context.write_text(file, "content_hash", imatrix.content_hash());
   {
     const h5::PropertyHandle plist = context.timeless(H5P_GROUP_CREATE);
-    const h5::GroupHandle entries(context.id(H5Gcreate2(file, "entries", H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
+    const h5::GroupHandle entries(
+        context.id(H5Gcreate2(file, "entries", H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
     for (const auto& [name, entry] : imatrix.entries) write_entry(context, entries, name, entry);
   }
   context.ok(H5Fflush(file, H5F_SCOPE_GLOBAL), "H5Fflush");
@@ -71,15 +74,16 @@ void write_content(const h5::Context& context, const Imatrix& imatrix, const std
 
 /// Shape must be [n_mat, in_features]; values finite and, for squares and maxima, not negative.
 template <typename T>
-std::vector<T> read_matrix(const h5::Context& context, hid_t group, const char* name, const ImatrixEntry& entry,
-                           bool non_negative, std::uint64_t max_elems) {
+std::vector<T> read_matrix(const h5::Context& context, hid_t group, const char* name,
+                           const ImatrixEntry& entry, bool non_negative, std::uint64_t max_elems) {
   std::vector<hsize_t> shape;
   std::vector<T> values = context.read_array<T>(group, name, shape, max_elems);
   if (shape.size() != 2 || shape[0] != entry.n_mat || shape[1] != entry.in_features) {
     context.fail(fmt::format("dataset {} has another shape than the rest of its entry", name));
   }
   for (const T value : values) {
-    if (!std::isfinite(value) || (non_negative && value < 0)) context.fail(fmt::format("dataset {} holds {}", name, value));
+    if (!std::isfinite(value) || (non_negative && value < 0))
+      context.fail(fmt::format("dataset {} holds {}", name, value));
   }
   return values;
 }
@@ -98,7 +102,8 @@ ImatrixEntry read_entry(const h5::Context& context, hid_t group, std::uint64_t m
   if (shape.size() != 1 || shape[0] != entry.n_mat) context.fail("dataset counts does not fit sum_sq");
   const auto has = [&](const char* name) { return H5Lexists(group, name, H5P_DEFAULT) > 0; };
   if (has("sum")) entry.sum = read_matrix<double>(context, group, "sum", entry, false, max_elems);
-  if (has("sum_quad")) entry.sum_quad = read_matrix<double>(context, group, "sum_quad", entry, true, max_elems);
+  if (has("sum_quad"))
+    entry.sum_quad = read_matrix<double>(context, group, "sum_quad", entry, true, max_elems);
   if (has("max_abs")) entry.max_abs = read_matrix<float>(context, group, "max_abs", entry, true, max_elems);
   return entry;
 }
@@ -109,7 +114,8 @@ std::vector<std::string> link_names(const h5::Context& context, hid_t group) {
   if (info.nlinks > kMaxEntries) context.fail("has too many entries");
   std::vector<std::string> names;
   for (hsize_t i = 0; i < info.nlinks; ++i) {
-    const ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, nullptr, 0, H5P_DEFAULT);
+    const ssize_t length =
+        H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, nullptr, 0, H5P_DEFAULT);
     if (length < 1 || length > 255) context.fail("an entry name is out of range");
     std::string name(static_cast<std::size_t>(length) + 1, '\0');
     H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT);
@@ -140,7 +146,8 @@ Imatrix read_imatrix_hdf5(const fs::path& path) {
   const h5::Context context(ExitCode::imatrix, path.string());
   const std::uint64_t max_elems = fs::file_size(path) / sizeof(float);
   const h5::FileHandle file = context.open(path.string());
-  if (context.read_text(file, "schema") != kSchema) context.fail("is an HDF5 file, but not an importance matrix");
+  if (context.read_text(file, "schema") != kSchema)
+    context.fail("is an HDF5 file, but not an importance matrix");
   if (const std::uint64_t version = context.read_number(file, "schema_version"); version != kSchemaVersion) {
     context.fail(fmt::format("has schema version {}, this program reads {}", version, kSchemaVersion));
   }

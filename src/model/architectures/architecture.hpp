@@ -24,8 +24,8 @@ struct TensorRule {
 };
 
 struct Architecture {
-  std::string_view name;                            ///< GGUF name
-  std::span<const std::string_view> class_names;    ///< Hugging Face classes that map to it
+  std::string_view name;                          ///< GGUF name
+  std::span<const std::string_view> class_names;  ///< Hugging Face classes that map to it
   /// All tensors of a model with this spec, in output order.
   std::vector<TensorRule> (*tensor_rules)(const ModelSpec& spec);
   /// Keys beyond the common set.

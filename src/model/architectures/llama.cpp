@@ -1,6 +1,5 @@
-// Llama 1, 2, 3: RMSNorm, rotary positions, grouped-query attention, SwiGLU. GGUF keeps the rows of attn_q and
-// attn_k with rotated pairs adjacent. Names: docs/formats/gguf.md.
-// SPDX-License-Identifier: Apache-2.0
+// Llama 1, 2, 3: RMSNorm, rotary positions, grouped-query attention, SwiGLU. GGUF keeps the rows of attn_q
+// and attn_k with rotated pairs adjacent. Names: docs/formats/gguf.md. SPDX-License-Identifier: Apache-2.0
 #include <array>
 
 #include <fmt/format.h>
@@ -45,7 +44,8 @@ std::vector<TensorRule> tensor_rules(const ModelSpec& spec) {
   const std::uint64_t hidden = spec.hidden_size;
   rules.push_back({"model.embed_tokens.weight", "token_embd.weight", {spec.vocab_size, hidden}, -1, true, 0});
   rules.push_back({"model.norm.weight", "output_norm.weight", {hidden}, -1, true, 0});
-  rules.push_back({"lm_head.weight", "output.weight", {spec.vocab_size, hidden}, -1, !spec.tied_embeddings, 0});
+  rules.push_back(
+      {"lm_head.weight", "output.weight", {spec.vocab_size, hidden}, -1, !spec.tied_embeddings, 0});
   for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) {
     add_layer(spec, static_cast<std::int32_t>(layer), rules);
   }

@@ -1,11 +1,11 @@
-// The only file that sees libsentencepiece: it parses the model file, nothing more (the library's own encoder drops
-// double spaces, which GGUF runtimes keep).
-// SPDX-License-Identifier: Apache-2.0
+// The only file that sees libsentencepiece: it parses the model file, nothing more (the library's own encoder
+// drops double spaces, which GGUF runtimes keep). SPDX-License-Identifier: Apache-2.0
 #include <sentencepiece_processor.h>
 
 #include "model/sentencepiece/piece_table.hpp"
 
-extern "C" __attribute__((visibility("default"))) void llmq_parse_pieces(std::string_view bytes, llmq::PieceTable& table) {
+extern "C" __attribute__((visibility("default"))) void llmq_parse_pieces(std::string_view bytes,
+                                                                         llmq::PieceTable& table) {
   constexpr int kMaxPieces = 1 << 24;
   sentencepiece::SentencePieceProcessor processor;
   if (!processor.LoadFromSerializedProto(absl::string_view(bytes.data(), bytes.size())).ok()) return;

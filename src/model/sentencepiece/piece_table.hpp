@@ -17,7 +17,7 @@ struct Piece {
 
 struct PieceTable {
   std::vector<Piece> pieces;
-  int bos = -1, eos = -1, unk = -1;   ///< -1: none
+  int bos = -1, eos = -1, unk = -1;  ///< -1: none
 };
 
 /// Entry of the module: empty table when the bytes are no SentencePiece model.

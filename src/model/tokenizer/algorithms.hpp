@@ -20,7 +20,7 @@ std::unique_ptr<Tokenizer> make_bpe_tokenizer(Vocabulary vocabulary);
 /// A stretch of text, or a user-defined token found in it.
 struct Fragment {
   std::string_view text;
-  TokenId token = -1;   ///< >= 0: this fragment is that token
+  TokenId token = -1;  ///< >= 0: this fragment is that token
 };
 /// Splits out user-defined tokens, longest first.
 std::vector<Fragment> split_user_defined(std::string_view text, const Vocabulary& vocabulary);
@@ -40,7 +40,7 @@ std::string from_byte_alphabet(std::string_view text);
 struct PreTokenizer {
   std::string_view id;
   std::vector<std::string> patterns;
-  bool ignore_merges = false;   ///< a whole word in the vocabulary is taken before merging
+  bool ignore_merges = false;  ///< a whole word in the vocabulary is taken before merging
 };
 const PreTokenizer* find_pre_tokenizer(std::string_view id);
 const std::vector<PreTokenizer>& pre_tokenizers();

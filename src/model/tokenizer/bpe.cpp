@@ -1,16 +1,16 @@
-// Byte-level BPE: text is cut into words by the pre-tokenizer's regular expressions, the bytes of a word become
-// characters of a printable alphabet, and neighbours merge by rank.
-// SPDX-License-Identifier: Apache-2.0
+// Byte-level BPE: text is cut into words by the pre-tokenizer's regular expressions, the bytes of a word
+// become characters of a printable alphabet, and neighbours merge by rank. SPDX-License-Identifier:
+// Apache-2.0
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <memory>
 #include <unordered_map>
 
 #include <fmt/format.h>
+#include <pcre2.h>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
+
 #include "model/tokenizer/algorithms.hpp"
 #include "model/tokenizer/merge_chain.hpp"
 
@@ -25,9 +25,10 @@ class Regex {
   explicit Regex(const std::string& pattern) {
     int error = 0;
     PCRE2_SIZE offset = 0;
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.c_str()), pattern.size(), PCRE2_UTF | PCRE2_UCP,
-                              &error, &offset, nullptr));
-    if (!code_) throw InternalError(fmt::format("pre-tokenizer pattern does not compile at {}: {}", offset, pattern));
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.c_str()), pattern.size(),
+                              PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
+    if (!code_)
+      throw InternalError(fmt::format("pre-tokenizer pattern does not compile at {}: {}", offset, pattern));
     pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
   }
 
@@ -39,7 +40,7 @@ class Regex {
     while (at < text.size()) {
       const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
                                     PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, block.get(), nullptr);
-      if (found < 0) break;   // no further match (or a limit of the library): the rest is one piece
+      if (found < 0) break;  // no further match (or a limit of the library): the rest is one piece
       const PCRE2_SIZE* range = pcre2_get_ovector_pointer(block.get());
       if (range[0] > at) pieces.push_back(text.substr(at, range[0] - at));
       pieces.push_back(text.substr(range[0], range[1] - range[0]));
@@ -76,7 +77,8 @@ class BpeTokenizer final : public Tokenizer {
   explicit BpeTokenizer(Vocabulary vocabulary) : Tokenizer(std::move(vocabulary)) {
     const PreTokenizer* pre = find_pre_tokenizer(vocabulary_.pre);
     if (pre == nullptr) {
-      throw Error(ExitCode::unsupported_conversion, fmt::format("pre-tokenizer \"{}\" is not supported", vocabulary_.pre));
+      throw Error(ExitCode::unsupported_conversion,
+                  fmt::format("pre-tokenizer \"{}\" is not supported", vocabulary_.pre));
     }
     ignore_merges_ = pre->ignore_merges;
     for (const std::string& pattern : pre->patterns) patterns_.emplace_back(pattern);

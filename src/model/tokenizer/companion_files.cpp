@@ -26,7 +26,8 @@ std::string spaces_for_markers(std::string text) {
 }
 
 void set_token(Vocabulary& vocabulary, std::size_t id, const std::string& text, bool special) {
-  if (id >= vocabulary.tokens.size() || text.empty()) return;   // beyond the embedding: the model has no row for it
+  if (id >= vocabulary.tokens.size() || text.empty())
+    return;  // beyond the embedding: the model has no row for it
   vocabulary.types[id] = special ? TokenType::control : TokenType::user_defined;
   vocabulary.tokens[id] = special ? text : spaces_for_markers(text);
   if (!vocabulary.scores.empty()) vocabulary.scores[id] = kAddedScore;
@@ -35,7 +36,8 @@ void set_token(Vocabulary& vocabulary, std::size_t id, const std::string& text, 
 /// "text" or {"content": "text"}; empty otherwise.
 std::string token_content(const json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_object() && value.contains("content") && value["content"].is_string()) return value["content"].get<std::string>();
+  if (value.is_object() && value.contains("content") && value["content"].is_string())
+    return value["content"].get<std::string>();
   return {};
 }
 
@@ -50,7 +52,8 @@ std::optional<TokenId> config_id(const json& config, const char* key, const Voca
   if (!config.contains(key)) return std::nullopt;
   const json* value = &config[key];
   if (value->is_array() && !value->empty()) value = &value->front();
-  if (!value->is_number_unsigned() || value->get<std::uint64_t>() >= vocabulary.tokens.size()) return std::nullopt;
+  if (!value->is_number_unsigned() || value->get<std::uint64_t>() >= vocabulary.tokens.size())
+    return std::nullopt;
   return value->get<TokenId>();
 }
 
@@ -60,13 +63,15 @@ std::optional<bool> flag(const json& settings, const char* key) {
 }
 
 std::string read_chat_template(const fs::path& directory, const json& settings) {
-  if (fs::exists(directory / "chat_template.jinja")) return read_file(directory / "chat_template.jinja", kMaxJsonBytes);
+  if (fs::exists(directory / "chat_template.jinja"))
+    return read_file(directory / "chat_template.jinja", kMaxJsonBytes);
   if (!settings.contains("chat_template")) return {};
   const json& value = settings["chat_template"];
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) return {};
-  for (const json& one : value) {   // named alternatives: the one called default
-    if (one.is_object() && one.value("name", "") == "default" && one.contains("template") && one["template"].is_string()) {
+  for (const json& one : value) {  // named alternatives: the one called default
+    if (one.is_object() && one.value("name", "") == "default" && one.contains("template") &&
+        one["template"].is_string()) {
       return one["template"].get<std::string>();
     }
   }
@@ -111,7 +116,8 @@ void apply_added_tokens(const fs::path& directory, Vocabulary& vocabulary) {
   for (const auto& [key, value] : settings["added_tokens_decoder"].items()) {
     if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != std::string::npos) continue;
     const std::string text = token_content(value);
-    set_token(vocabulary, std::stoul(key), text, flag(value, "special").value_or(false) || looks_special(text));
+    set_token(vocabulary, std::stoul(key), text,
+              flag(value, "special").value_or(false) || looks_special(text));
   }
 }
 
@@ -122,15 +128,20 @@ void apply_special_settings(const fs::path& directory, Vocabulary& vocabulary) {
     const char* name;
     std::optional<TokenId>* id;
   };
-  for (const Special& special : std::array<Special, 7>{{{"bos", &vocabulary.bos}, {"eos", &vocabulary.eos},
-                                                        {"unk", &vocabulary.unk}, {"sep", &vocabulary.sep},
-                                                        {"pad", &vocabulary.pad}, {"cls", &vocabulary.cls},
+  for (const Special& special : std::array<Special, 7>{{{"bos", &vocabulary.bos},
+                                                        {"eos", &vocabulary.eos},
+                                                        {"unk", &vocabulary.unk},
+                                                        {"sep", &vocabulary.sep},
+                                                        {"pad", &vocabulary.pad},
+                                                        {"cls", &vocabulary.cls},
                                                         {"mask", &vocabulary.mask}}}) {
     const std::string key = fmt::format("{}_token", special.name);
     if (settings.contains(key)) {
-      if (const std::string text = token_content(settings[key]); !text.empty()) *special.id = find_token(vocabulary, text);
+      if (const std::string text = token_content(settings[key]); !text.empty())
+        *special.id = find_token(vocabulary, text);
     }
-    if (!*special.id) *special.id = config_id(config, fmt::format("{}_token_id", special.name).c_str(), vocabulary);
+    if (!*special.id)
+      *special.id = config_id(config, fmt::format("{}_token_id", special.name).c_str(), vocabulary);
   }
   vocabulary.add_bos = flag(settings, "add_bos_token");
   vocabulary.add_eos = flag(settings, "add_eos_token");

@@ -1,5 +1,5 @@
-// tokenizer_config.json, config.json and the other small files beside a tokenizer: special ids, flags, template.
-// SPDX-License-Identifier: Apache-2.0
+// tokenizer_config.json, config.json and the other small files beside a tokenizer: special ids, flags,
+// template. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,8 @@
 
 namespace llmq {
 
-/// A JSON object file of a model directory; an empty object when it is not there. Malformed: FormatError(validation).
+/// A JSON object file of a model directory; an empty object when it is not there. Malformed:
+/// FormatError(validation).
 nlohmann::json read_json_object(const std::filesystem::path& path);
 
 /// Control and user-defined tokens that tokenizer_config.json and added_tokens.json declare.

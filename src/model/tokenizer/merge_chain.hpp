@@ -19,15 +19,15 @@ struct Symbol {
 };
 
 struct MergeCandidate {
-  float priority = 0;          ///< higher merges first
+  float priority = 0;  ///< higher merges first
   std::int32_t left = -1;
   std::int32_t right = -1;
-  std::size_t length = 0;      ///< of both together when queued: tells stale candidates
+  std::size_t length = 0;  ///< of both together when queued: tells stale candidates
 };
 
 struct MergeOrder {
   bool operator()(const MergeCandidate& a, const MergeCandidate& b) const noexcept {
-    return a.priority != b.priority ? a.priority < b.priority : a.left > b.left;   // ties: leftmost first
+    return a.priority != b.priority ? a.priority < b.priority : a.left > b.left;  // ties: leftmost first
   }
 };
 
@@ -48,7 +48,8 @@ void merge_symbols(std::string_view text, std::vector<Symbol>& symbols, Priority
     symbols[i].previous = static_cast<std::int32_t>(i) - 1;
     symbols[i].next = i + 1 < symbols.size() ? static_cast<std::int32_t>(i) + 1 : -1;
   }
-  for (std::size_t i = 1; i < symbols.size(); ++i) offer(static_cast<std::int32_t>(i) - 1, static_cast<std::int32_t>(i));
+  for (std::size_t i = 1; i < symbols.size(); ++i)
+    offer(static_cast<std::int32_t>(i) - 1, static_cast<std::int32_t>(i));
   while (!queue.empty()) {
     const MergeCandidate best = queue.top();
     queue.pop();

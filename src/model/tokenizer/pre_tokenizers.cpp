@@ -1,6 +1,5 @@
-// The table of pre-tokenizers: a new one is a new row. Patterns are those published with the models; ids are the
-// names GGUF uses (docs/formats/tokenizers.md).
-// SPDX-License-Identifier: Apache-2.0
+// The table of pre-tokenizers: a new one is a new row. Patterns are those published with the models; ids are
+// the names GGUF uses (docs/formats/tokenizers.md). SPDX-License-Identifier: Apache-2.0
 #include "model/tokenizer/algorithms.hpp"
 
 namespace llmq {
@@ -60,8 +59,9 @@ const PreTokenizer* find_pre_tokenizer(std::string_view id) {
 const std::vector<std::string>& byte_alphabet() {
   static const std::vector<std::string> alphabet = [] {
     std::vector<std::string> table;
-    std::uint32_t spare = 256;   // the 68 other bytes take U+0100, U+0101, ... in order
-    for (unsigned byte = 0; byte < 256; ++byte) table.push_back(utf8(is_printable_byte(byte) ? byte : spare++));
+    std::uint32_t spare = 256;  // the 68 other bytes take U+0100, U+0101, ... in order
+    for (unsigned byte = 0; byte < 256; ++byte)
+      table.push_back(utf8(is_printable_byte(byte) ? byte : spare++));
     return table;
   }();
   return alphabet;

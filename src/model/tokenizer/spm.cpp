@@ -1,5 +1,5 @@
-// SentencePiece-like merging as GGUF runtimes do it: no normalisation, spaces become U+2581, neighbours merge while
-// their concatenation is a token, the best score first; what is left becomes byte tokens.
+// SentencePiece-like merging as GGUF runtimes do it: no normalisation, spaces become U+2581, neighbours merge
+// while their concatenation is a token, the best score first; what is left becomes byte tokens.
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <unordered_map>
@@ -12,7 +12,7 @@
 namespace llmq {
 namespace {
 
-constexpr std::string_view kSpace = "\xE2\x96\x81";   // U+2581
+constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
 
 class SpmTokenizer final : public Tokenizer {
  public:
@@ -28,7 +28,7 @@ class SpmTokenizer final : public Tokenizer {
 
   std::vector<TokenId> encode(std::string_view text) const override {
     std::vector<TokenId> ids;
-    bool at_start = true;   // of the text, or right behind a special token
+    bool at_start = true;  // of the text, or right behind a special token
     for (const Fragment& fragment : split_user_defined(text, vocabulary_)) {
       if (fragment.token >= 0) {
         ids.push_back(fragment.token);
@@ -38,8 +38,10 @@ class SpmTokenizer final : public Tokenizer {
       std::string escaped;
       if (at_start && vocabulary_.add_space_prefix.value_or(true)) escaped += kSpace;
       for (const char c : fragment.text) {
-        if (c == ' ') escaped += kSpace;
-        else escaped += c;
+        if (c == ' ')
+          escaped += kSpace;
+        else
+          escaped += c;
       }
       encode_fragment(escaped, ids);
       at_start = false;
@@ -54,9 +56,13 @@ class SpmTokenizer final : public Tokenizer {
       const std::string& token = vocabulary_.tokens[static_cast<std::size_t>(id)];
       switch (vocabulary_.types[static_cast<std::size_t>(id)]) {
         case TokenType::control:
-        case TokenType::unused: break;
-        case TokenType::byte: text += static_cast<char>(std::stoi(token.substr(3, 2), nullptr, 16)); break;
-        default: append_unescaped(token, text);
+        case TokenType::unused:
+          break;
+        case TokenType::byte:
+          text += static_cast<char>(std::stoi(token.substr(3, 2), nullptr, 16));
+          break;
+        default:
+          append_unescaped(token, text);
       }
     }
     return text;

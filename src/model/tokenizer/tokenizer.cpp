@@ -6,14 +6,15 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
+
 #include "model/tokenizer/algorithms.hpp"
 
 namespace llmq {
 
 bool Tokenizer::adds_bos() const noexcept {
   if (vocabulary_.add_bos) return *vocabulary_.add_bos && vocabulary_.bos.has_value();
-  const bool by_kind = vocabulary_.model == "llama" || vocabulary_.pre == "llama-bpe" || vocabulary_.pre == "tekken" ||
-                       vocabulary_.pre == "chameleon";
+  const bool by_kind = vocabulary_.model == "llama" || vocabulary_.pre == "llama-bpe" ||
+                       vocabulary_.pre == "tekken" || vocabulary_.pre == "chameleon";
   return by_kind && vocabulary_.bos.has_value();
 }
 
@@ -35,7 +36,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(Vocabulary vocabulary) {
   if (vocabulary.tokens.empty()) throw Error(ExitCode::validation, "the tokenizer has no tokens");
   if (vocabulary.model == "llama") return make_spm_tokenizer(std::move(vocabulary));
   if (vocabulary.model == "gpt2") return make_bpe_tokenizer(std::move(vocabulary));
-  throw Error(ExitCode::unsupported_conversion, fmt::format("tokenizer model \"{}\" is not supported", vocabulary.model),
+  throw Error(ExitCode::unsupported_conversion,
+              fmt::format("tokenizer model \"{}\" is not supported", vocabulary.model),
               "Supported: SentencePiece BPE and byte-level BPE");
 }
 
@@ -46,7 +48,9 @@ std::vector<Fragment> split_user_defined(std::string_view text, const Vocabulary
       special.push_back(static_cast<TokenId>(id));
     }
   }
-  const auto token_text = [&](TokenId id) { return std::string_view(vocabulary.tokens[static_cast<std::size_t>(id)]); };
+  const auto token_text = [&](TokenId id) {
+    return std::string_view(vocabulary.tokens[static_cast<std::size_t>(id)]);
+  };
   std::stable_sort(special.begin(), special.end(),
                    [&](TokenId a, TokenId b) { return token_text(a).size() > token_text(b).size(); });
   std::vector<Fragment> fragments;

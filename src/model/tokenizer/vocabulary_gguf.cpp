@@ -13,7 +13,7 @@ namespace {
 
 struct IdKey {
   const char* key;
-  std::optional<TokenId> Vocabulary::* id;
+  std::optional<TokenId> Vocabulary::*id;
 };
 // The spelling "seperator" is the format's.
 constexpr std::array<IdKey, 7> kIdKeys = {{{"tokenizer.ggml.bos_token_id", &Vocabulary::bos},
@@ -40,7 +40,8 @@ void write_vocabulary(const Vocabulary& vocabulary, GgufMetadata& metadata) {
   }
   if (vocabulary.add_bos) metadata.set("tokenizer.ggml.add_bos_token", *vocabulary.add_bos);
   if (vocabulary.add_eos) metadata.set("tokenizer.ggml.add_eos_token", *vocabulary.add_eos);
-  if (vocabulary.add_space_prefix) metadata.set("tokenizer.ggml.add_space_prefix", *vocabulary.add_space_prefix);
+  if (vocabulary.add_space_prefix)
+    metadata.set("tokenizer.ggml.add_space_prefix", *vocabulary.add_space_prefix);
   if (!vocabulary.chat_template.empty()) metadata.set("tokenizer.chat_template", vocabulary.chat_template);
 }
 
@@ -49,7 +50,8 @@ Vocabulary vocabulary_from_gguf(const GgufMetadata& metadata) {
   vocabulary.model = metadata.string("tokenizer.ggml.model").value_or("");
   vocabulary.pre = metadata.string("tokenizer.ggml.pre").value_or("default");
   const auto* tokens = metadata.strings("tokenizer.ggml.tokens");
-  if (tokens == nullptr || tokens->empty()) throw Error(ExitCode::validation, "GGUF file has no tokenizer.ggml.tokens");
+  if (tokens == nullptr || tokens->empty())
+    throw Error(ExitCode::validation, "GGUF file has no tokenizer.ggml.tokens");
   vocabulary.tokens = *tokens;
   if (const auto* scores = metadata.floats("tokenizer.ggml.scores")) vocabulary.scores = *scores;
   if (const auto* merges = metadata.strings("tokenizer.ggml.merges")) vocabulary.merges = *merges;
@@ -67,7 +69,8 @@ Vocabulary vocabulary_from_gguf(const GgufMetadata& metadata) {
   }
   for (const IdKey& row : kIdKeys) {
     const auto id = metadata.integer(row.key);
-    if (id && *id >= 0 && static_cast<std::uint64_t>(*id) < tokens->size()) vocabulary.*row.id = static_cast<TokenId>(*id);
+    if (id && *id >= 0 && static_cast<std::uint64_t>(*id) < tokens->size())
+      vocabulary.*row.id = static_cast<TokenId>(*id);
   }
   if (spm && !vocabulary.bos && tokens->size() > 2) vocabulary.bos = 1;
   if (spm && !vocabulary.eos && tokens->size() > 2) vocabulary.eos = 2;

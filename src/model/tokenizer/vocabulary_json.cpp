@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
+
 #include "model/tokenizer/algorithms.hpp"
 #include "model/tokenizer/companion_files.hpp"
 
@@ -18,13 +19,15 @@ constexpr std::uint64_t kMaxTokens = 1 << 24;
 
 class JsonVocabularyReader {
  public:
-  JsonVocabularyReader(json document, std::string path) : document_(std::move(document)), path_(std::move(path)) {}
+  JsonVocabularyReader(json document, std::string path)
+      : document_(std::move(document)), path_(std::move(path)) {}
 
   Vocabulary read(std::uint32_t vocab_size) {
     const json& model = member(document_, "model");
     if (model.value("type", "BPE") != "BPE") {
       throw Error(ExitCode::unsupported_conversion,
-                  fmt::format("{}: tokenizer model {} is not supported", path_, model["type"].dump()), "Supported: BPE");
+                  fmt::format("{}: tokenizer model {} is not supported", path_, model["type"].dump()),
+                  "Supported: BPE");
     }
     read_tokens(model, vocab_size);
     read_merges(model);
@@ -55,13 +58,14 @@ class JsonVocabularyReader {
     std::uint64_t size = vocab_size;
     if (size == 0) {
       for (const auto& [text, id] : vocab.items()) size = std::max<std::uint64_t>(size, token_id(id) + 1);
-      for (const json& token : added_tokens()) size = std::max<std::uint64_t>(size, token_id(member(token, "id")) + 1);
+      for (const json& token : added_tokens())
+        size = std::max<std::uint64_t>(size, token_id(member(token, "id")) + 1);
     }
     pad_vocabulary(vocabulary_, static_cast<std::uint32_t>(size), false);
     std::vector<bool> seen(size, false);
     for (const auto& [text, id] : vocab.items()) {
       const std::uint64_t index = token_id(id);
-      if (index >= size) continue;   // the model has no row for it
+      if (index >= size) continue;  // the model has no row for it
       if (seen[index]) fail(fmt::format("two tokens have id {}", index));
       seen[index] = true;
       vocabulary_.tokens[index] = text;
@@ -70,7 +74,8 @@ class JsonVocabularyReader {
   }
 
   std::uint64_t token_id(const json& id) const {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= kMaxTokens) fail(fmt::format("token id {} is out of range", id.dump()));
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= kMaxTokens)
+      fail(fmt::format("token id {} is out of range", id.dump()));
     return id.get<std::uint64_t>();
   }
 
@@ -82,38 +87,46 @@ class JsonVocabularyReader {
         vocabulary_.merges.push_back(merge.get<std::string>());
         if (vocabulary_.merges.back().find(' ') == std::string::npos) fail("a merge is not a pair");
       } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-        vocabulary_.merges.push_back(spaceless(merge[0].get<std::string>()) + " " + spaceless(merge[1].get<std::string>()));
+        vocabulary_.merges.push_back(spaceless(merge[0].get<std::string>()) + " " +
+                                     spaceless(merge[1].get<std::string>()));
       } else {
         fail("a merge is not a pair");
       }
     }
   }
 
-  /// A space inside one half of a pair would be taken for the separator: it becomes the alphabet's letter for it.
+  /// A space inside one half of a pair would be taken for the separator: it becomes the alphabet's letter for
+  /// it.
   static std::string spaceless(const std::string& part) {
     std::string text;
     for (const char c : part) {
-      if (c == ' ') text += "\xC4\xA0";
-      else text += c;
+      if (c == ' ')
+        text += "\xC4\xA0";
+      else
+        text += c;
     }
     return text;
   }
 
-  /// Merging by rank and merging by score agree when a token's score is minus the rank of the merge that makes it.
+  /// Merging by rank and merging by score agree when a token's score is minus the rank of the merge that
+  /// makes it.
   void become_spm() {
     vocabulary_.model = "llama";
     vocabulary_.scores.assign(vocabulary_.tokens.size(), -static_cast<float>(vocabulary_.merges.size()) - 1);
     std::unordered_map<std::string_view, std::size_t> ids;
     for (std::size_t id = 0; id < vocabulary_.tokens.size(); ++id) ids.emplace(vocabulary_.tokens[id], id);
-    for (std::size_t rank = vocabulary_.merges.size(); rank-- > 0;) {   // backwards: the first merge of a token wins
+    for (std::size_t rank = vocabulary_.merges.size();
+         rank-- > 0;) {  // backwards: the first merge of a token wins
       std::string joined = vocabulary_.merges[rank];
       joined.erase(joined.find(' '), 1);
-      if (const auto found = ids.find(joined); found != ids.end()) vocabulary_.scores[found->second] = -static_cast<float>(rank);
+      if (const auto found = ids.find(joined); found != ids.end())
+        vocabulary_.scores[found->second] = -static_cast<float>(rank);
     }
     vocabulary_.merges.clear();
     for (std::size_t id = 0; id < vocabulary_.tokens.size(); ++id) {
       const std::string& text = vocabulary_.tokens[id];
-      if (text.size() == 6 && text.starts_with("<0x") && text.back() == '>') vocabulary_.types[id] = TokenType::byte;
+      if (text.size() == 6 && text.starts_with("<0x") && text.back() == '>')
+        vocabulary_.types[id] = TokenType::byte;
     }
   }
 
@@ -132,26 +145,31 @@ class JsonVocabularyReader {
       if (id >= vocabulary_.tokens.size()) continue;
       const auto text = content.get<std::string>();
       const bool special = (token.contains("special") && token["special"] == true) || looks_special(text);
-      const bool unknown = model.contains("unk_token") && model["unk_token"] == text && vocabulary_.model == "llama";
+      const bool unknown =
+          model.contains("unk_token") && model["unk_token"] == text && vocabulary_.model == "llama";
       vocabulary_.tokens[id] = text;
-      vocabulary_.types[id] = unknown ? TokenType::unknown : special ? TokenType::control : TokenType::user_defined;
+      vocabulary_.types[id] = unknown   ? TokenType::unknown
+                              : special ? TokenType::control
+                                        : TokenType::user_defined;
       if (unknown) vocabulary_.unk = static_cast<TokenId>(id);
     }
   }
 
-  /// Regular expressions of the file's pre-tokenizer in order; ByteLevel with its own pattern counts as GPT-2's.
+  /// Regular expressions of the file's pre-tokenizer in order; ByteLevel with its own pattern counts as
+  /// GPT-2's.
   void collect_patterns(const json& pre, std::vector<std::string>& patterns) const {
     if (!pre.is_object()) return;
     const std::string type = pre.value("type", "");
     if (type == "Sequence" && pre.contains("pretokenizers") && pre["pretokenizers"].is_array()) {
       for (const json& part : pre["pretokenizers"]) collect_patterns(part, patterns);
-    } else if (type == "Split" && pre.contains("pattern") && pre["pattern"].is_object() && pre["pattern"].contains("Regex") &&
-               pre["pattern"]["Regex"].is_string()) {
+    } else if (type == "Split" && pre.contains("pattern") && pre["pattern"].is_object() &&
+               pre["pattern"].contains("Regex") && pre["pattern"]["Regex"].is_string()) {
       patterns.push_back(pre["pattern"]["Regex"].get<std::string>());
     } else if (type == "Digits") {
       patterns.push_back(R"(\p{N})");
     } else if (type == "ByteLevel") {
-      if (!pre.contains("use_regex") || pre["use_regex"] == true) patterns.push_back(find_pre_tokenizer("gpt-2")->patterns[0]);
+      if (!pre.contains("use_regex") || pre["use_regex"] == true)
+        patterns.push_back(find_pre_tokenizer("gpt-2")->patterns[0]);
     } else {
       patterns.push_back("pre-tokenizer " + type);
     }
@@ -167,7 +185,8 @@ class JsonVocabularyReader {
       if (published == patterns && row.ignore_merges == ignore_merges) return std::string(row.id);
       if (published == patterns && by_pattern == nullptr) by_pattern = &row;
     }
-    // Same words cut; whole-word tokens only differ for vocabularies that hold words their merges cannot make.
+    // Same words cut; whole-word tokens only differ for vocabularies that hold words their merges cannot
+    // make.
     if (by_pattern != nullptr) return std::string(by_pattern->id);
     throw Error(ExitCode::unsupported_conversion,
                 fmt::format("{}: its pre-tokenizer is not supported: {}", path_, fmt::join(patterns, " ; ")),
@@ -189,8 +208,10 @@ Vocabulary read_json_vocabulary(const std::filesystem::path& directory, std::uin
 }
 
 Vocabulary read_vocabulary(const std::filesystem::path& model_directory, std::uint32_t vocab_size) {
-  if (std::filesystem::exists(model_directory / "tokenizer.model")) return read_spm_vocabulary(model_directory, vocab_size);
-  if (std::filesystem::exists(model_directory / "tokenizer.json")) return read_json_vocabulary(model_directory, vocab_size);
+  if (std::filesystem::exists(model_directory / "tokenizer.model"))
+    return read_spm_vocabulary(model_directory, vocab_size);
+  if (std::filesystem::exists(model_directory / "tokenizer.json"))
+    return read_json_vocabulary(model_directory, vocab_size);
   throw Error(ExitCode::model_not_found,
               fmt::format("{}: neither tokenizer.model nor tokenizer.json", model_directory.string()),
               "Fetch the tokenizer files of the model");

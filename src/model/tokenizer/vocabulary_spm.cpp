@@ -4,6 +4,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
+
 #include "model/module_loader.hpp"
 #include "model/sentencepiece/piece_table.hpp"
 #include "model/tokenizer/companion_files.hpp"
@@ -15,11 +16,16 @@ constexpr std::uint64_t kMaxModelBytes = std::uint64_t{256} << 20;
 
 TokenType token_type(Piece::Kind kind) {
   switch (kind) {
-    case Piece::Kind::unknown: return TokenType::unknown;
-    case Piece::Kind::control: return TokenType::control;
-    case Piece::Kind::unused: return TokenType::unused;
-    case Piece::Kind::byte: return TokenType::byte;
-    case Piece::Kind::normal: break;
+    case Piece::Kind::unknown:
+      return TokenType::unknown;
+    case Piece::Kind::control:
+      return TokenType::control;
+    case Piece::Kind::unused:
+      return TokenType::unused;
+    case Piece::Kind::byte:
+      return TokenType::byte;
+    case Piece::Kind::normal:
+      break;
   }
   return TokenType::normal;
 }
@@ -28,17 +34,18 @@ TokenType token_type(Piece::Kind kind) {
 
 Vocabulary read_spm_vocabulary(const std::filesystem::path& directory, std::uint32_t vocab_size) {
   const std::filesystem::path path = directory / "tokenizer.model";
-  static const auto parse = reinterpret_cast<ParsePieces>(load_module_entry(kSentencePieceModule, kParsePiecesEntry));
+  static const auto parse =
+      reinterpret_cast<ParsePieces>(load_module_entry(kSentencePieceModule, kParsePiecesEntry));
   PieceTable table;
   parse(read_file(path, kMaxModelBytes), table);
   if (table.pieces.empty()) {
-    throw FormatError(ExitCode::validation, path.string(), FormatError::kNoOffset, "is not a SentencePiece model",
-                      "The tokenizer file is damaged; fetch it again");
+    throw FormatError(ExitCode::validation, path.string(), FormatError::kNoOffset,
+                      "is not a SentencePiece model", "The tokenizer file is damaged; fetch it again");
   }
   Vocabulary vocabulary;
   vocabulary.model = "llama";
   for (const Piece& piece : table.pieces) {
-    if (vocab_size > 0 && vocabulary.tokens.size() >= vocab_size) break;   // the model has no row for it
+    if (vocab_size > 0 && vocabulary.tokens.size() >= vocab_size) break;  // the model has no row for it
     vocabulary.tokens.push_back(piece.text);
     vocabulary.scores.push_back(piece.score);
     vocabulary.types.push_back(token_type(piece.kind));

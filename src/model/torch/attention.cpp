@@ -1,9 +1,9 @@
 #include "model/torch/attention.hpp"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
+
+#include <ATen/ATen.h>
 
 namespace llmq::torch_pass {
 namespace {
@@ -48,7 +48,8 @@ void attention(const AttentionShape& shape, float* qkv, float* out, std::vector<
       for (std::size_t row = 0; row < rows; ++row) {
         softmax_row(scores.data() + row * width, begin + row + 1, width, scale);
       }
-      at::Tensor result = view(out + begin * out_stride + head * shape.head_dim, rows, shape.head_dim, out_stride);
+      at::Tensor result =
+          view(out + begin * out_stride + head * shape.head_dim, rows, shape.head_dim, out_stride);
       at::mm_out(result, product, view(values, width, shape.head_dim, stride));
     }
   }

@@ -1,5 +1,5 @@
-// Causal grouped-query attention of one sample. Query rows go in blocks against the keys up to the block's end, so
-// that the upper triangle is mostly skipped; products are libtorch's, softmax is a plain loop.
+// Causal grouped-query attention of one sample. Query rows go in blocks against the keys up to the block's
+// end, so that the upper triangle is mostly skipped; products are libtorch's, softmax is a plain loop.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -4,8 +4,9 @@
 
 namespace llmq::torch_pass {
 
-void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens, std::size_t width, float* out) {
-  constexpr std::size_t kLanes = 8;   // fixed number of partial sums: vectorizes, and the order never changes
+void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens, std::size_t width,
+              float* out) {
+  constexpr std::size_t kLanes = 8;  // fixed number of partial sums: vectorizes, and the order never changes
   for (std::size_t t = 0; t < tokens; ++t, x += width, out += width) {
     double lanes[kLanes] = {};
     const std::size_t whole = width / kLanes * kLanes;
@@ -17,7 +18,8 @@ void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens
     double sum = 0;
     for (const double lane : lanes) sum += lane;
     for (std::size_t j = whole; j < width; ++j) sum += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-    const auto scale = static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + static_cast<double>(eps)));
+    const auto scale =
+        static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + static_cast<double>(eps)));
     for (std::size_t j = 0; j < width; ++j) out[j] = x[j] * scale * weight[j];
   }
 }

@@ -1,17 +1,17 @@
 // The Llama family's forward pass. q, k, v and gate, up are fused into one product each.
 // SPDX-License-Identifier: Apache-2.0
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <dlfcn.h>
-
 #include <cmath>
 #include <cstring>
+#include <dlfcn.h>
 #include <vector>
 
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
 #include "llmq/model/forward.hpp"
+
 #include "model/torch/attention.hpp"
 #include "model/torch/elementwise.hpp"
 
@@ -19,7 +19,8 @@ namespace llmq::torch_pass {
 namespace {
 
 at::Tensor matrix(const float* data, std::size_t rows, std::size_t columns) {
-  return at::from_blob(const_cast<float*>(data), {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)},
+  return at::from_blob(const_cast<float*>(data),
+                       {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)},
                        at::TensorOptions().dtype(at::kFloat));
 }
 
@@ -40,7 +41,8 @@ struct Linear {
 };
 
 [[noreturn]] void missing(std::string_view name) {
-  throw Error(ExitCode::validation, fmt::format("tensor {} is missing", name), "The checkpoint is incomplete; fetch it again");
+  throw Error(ExitCode::validation, fmt::format("tensor {} is missing", name),
+              "The checkpoint is incomplete; fetch it again");
 }
 
 std::vector<float> load_vector(const WeightLoader& weights, const std::string& name, std::size_t count) {
@@ -50,7 +52,7 @@ std::vector<float> load_vector(const WeightLoader& weights, const std::string& n
 }
 
 struct Part {
-  std::string name;         // without ".weight"
+  std::string name;  // without ".weight"
   std::size_t rows;
 };
 
@@ -64,7 +66,8 @@ Linear load_linear(const WeightLoader& weights, const std::vector<Part>& parts, 
   bool has_bias = false;
   std::size_t row = 0;
   for (const Part& part : parts) {
-    if (!weights(part.name + ".weight", std::span(linear.weight).subspan(row * in_features, part.rows * in_features))) {
+    if (!weights(part.name + ".weight",
+                 std::span(linear.weight).subspan(row * in_features, part.rows * in_features))) {
       missing(part.name + ".weight");
     }
     has_bias = weights(part.name + ".bias", std::span(bias).subspan(row, part.rows)) || has_bias;
@@ -78,7 +81,8 @@ struct Layer final : LayerWeights {
   std::vector<float> attention_norm, ffn_norm;
   Linear qkv, attention_output, gate_up, down;
   std::uint64_t bytes() const noexcept override {
-    return 4 * (attention_norm.size() + ffn_norm.size()) + qkv.bytes() + attention_output.bytes() + gate_up.bytes() + down.bytes();
+    return 4 * (attention_norm.size() + ffn_norm.size()) + qkv.bytes() + attention_output.bytes() +
+           gate_up.bytes() + down.bytes();
   }
 };
 
@@ -102,7 +106,8 @@ Scratch& thread_scratch() {
   return scratch;
 }
 
-/// One BLAS thread a call: threads of the program work on samples, and product bits depend on the thread count.
+/// One BLAS thread a call: threads of the program work on samples, and product bits depend on the thread
+/// count.
 std::string bind_blas_to_one_thread() {
   at::set_num_threads(1);
   const auto set_threads = reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
@@ -115,9 +120,13 @@ std::string bind_blas_to_one_thread() {
 class LlamaPass final : public ForwardPass {
  public:
   explicit LlamaPass(const ModelSpec& spec)
-      : spec_(spec), rope_(inverse_frequencies(spec), spec.context_length), blas_(bind_blas_to_one_thread()) {}
+      : spec_(spec),
+        rope_(inverse_frequencies(spec), spec.context_length),
+        blas_(bind_blas_to_one_thread()) {}
 
-  std::string description() const override { return fmt::format("libtorch {} with {}", LLMQ_TORCH_VERSION, blas_); }
+  std::string description() const override {
+    return fmt::format("libtorch {} with {}", LLMQ_TORCH_VERSION, blas_);
+  }
 
   std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer, const WeightLoader& weights) const override {
     const std::size_t hidden = spec_.hidden_size;
@@ -125,18 +134,24 @@ class LlamaPass final : public ForwardPass {
     const auto name = [&](const char* part) { return fmt::format("blk.{}.{}", layer, part); };
     auto loaded = std::make_unique<Layer>();
     loaded->attention_norm = load_vector(weights, name("attn_norm.weight"), hidden);
-    loaded->qkv = load_linear(weights, {{name("attn_q"), spec_.n_heads * head}, {name("attn_k"), spec_.n_kv_heads * head},
-                                        {name("attn_v"), spec_.n_kv_heads * head}}, hidden);
+    loaded->qkv = load_linear(weights,
+                              {{name("attn_q"), spec_.n_heads * head},
+                               {name("attn_k"), spec_.n_kv_heads * head},
+                               {name("attn_v"), spec_.n_kv_heads * head}},
+                              hidden);
     loaded->attention_output = load_linear(weights, {{name("attn_output"), hidden}}, spec_.n_heads * head);
     loaded->ffn_norm = load_vector(weights, name("ffn_norm.weight"), hidden);
-    loaded->gate_up = load_linear(weights, {{name("ffn_gate"), spec_.intermediate_size}, {name("ffn_up"), spec_.intermediate_size}}, hidden);
+    loaded->gate_up = load_linear(
+        weights, {{name("ffn_gate"), spec_.intermediate_size}, {name("ffn_up"), spec_.intermediate_size}},
+        hidden);
     loaded->down = load_linear(weights, {{name("ffn_down"), hidden}}, spec_.intermediate_size);
     return loaded;
   }
 
   std::unique_ptr<LayerWeights> load_embedding(const WeightLoader& weights) const override {
     auto loaded = std::make_unique<Embedding>();
-    loaded->table = load_vector(weights, "token_embd.weight", std::size_t{spec_.vocab_size} * spec_.hidden_size);
+    loaded->table =
+        load_vector(weights, "token_embd.weight", std::size_t{spec_.vocab_size} * spec_.hidden_size);
     return loaded;
   }
 
@@ -146,21 +161,25 @@ class LlamaPass final : public ForwardPass {
     loaded->output.out_features = spec_.vocab_size;
     loaded->output.in_features = spec_.hidden_size;
     loaded->output.weight.resize(std::size_t{spec_.vocab_size} * spec_.hidden_size);
-    if (!weights("output.weight", loaded->output.weight) && !weights("token_embd.weight", loaded->output.weight)) {
+    if (!weights("output.weight", loaded->output.weight) &&
+        !weights("token_embd.weight", loaded->output.weight)) {
       missing("token_embd.weight");
     }
     return loaded;
   }
 
-  void embed(const LayerWeights& embedding, std::span<const std::int32_t> ids, std::span<float> hidden) const override {
+  void embed(const LayerWeights& embedding, std::span<const std::int32_t> ids,
+             std::span<float> hidden) const override {
     const auto& table = static_cast<const Embedding&>(embedding).table;
     const std::size_t width = spec_.hidden_size;
     for (std::size_t t = 0; t < ids.size(); ++t) {
-      std::memcpy(hidden.data() + t * width, table.data() + static_cast<std::size_t>(ids[t]) * width, width * sizeof(float));
+      std::memcpy(hidden.data() + t * width, table.data() + static_cast<std::size_t>(ids[t]) * width,
+                  width * sizeof(float));
     }
   }
 
-  void run_layer(const LayerWeights& weights, std::span<float> hidden, const MatmulObserver& observer) const override {
+  void run_layer(const LayerWeights& weights, std::span<float> hidden,
+                 const MatmulObserver& observer) const override {
     const at::NoGradGuard no_grad;
     const auto& layer = static_cast<const Layer&>(weights);
     Scratch& scratch = thread_scratch();
@@ -172,7 +191,8 @@ class LlamaPass final : public ForwardPass {
     };
     scratch.normed.resize(tokens * width);
     scratch.projected.resize(tokens * width);
-    rms_norm(hidden.data(), layer.attention_norm.data(), spec_.rms_norm_eps, tokens, width, scratch.normed.data());
+    rms_norm(hidden.data(), layer.attention_norm.data(), spec_.rms_norm_eps, tokens, width,
+             scratch.normed.data());
     watch(MatmulInput::attention, scratch.normed, width);
     attend(layer, tokens, scratch);
     watch(MatmulInput::attention_output, scratch.attended, std::size_t{spec_.n_heads} * spec_.head_dim);
@@ -191,19 +211,24 @@ class LlamaPass final : public ForwardPass {
     add_rows(hidden.data(), scratch.projected.data(), hidden.size());
   }
 
-  void run_head(const LayerWeights& weights, std::span<const float> hidden, std::span<float> logits) const override {
+  void run_head(const LayerWeights& weights, std::span<const float> hidden,
+                std::span<float> logits) const override {
     const at::NoGradGuard no_grad;
     const auto& head = static_cast<const Head&>(weights);
     Scratch& scratch = thread_scratch();
     const std::size_t tokens = hidden.size() / spec_.hidden_size;
     scratch.normed.resize(hidden.size());
-    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, tokens, spec_.hidden_size, scratch.normed.data());
+    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, tokens, spec_.hidden_size,
+             scratch.normed.data());
     head.output.apply(scratch.normed.data(), tokens, logits.data());
   }
 
   std::uint64_t scratch_bytes(std::size_t tokens) const noexcept override {
-    const std::uint64_t attention = (std::uint64_t{2} * spec_.n_heads + 2 * spec_.n_kv_heads) * spec_.head_dim;
-    return 4 * tokens * (2 * std::uint64_t{spec_.hidden_size} + attention + 3 * std::uint64_t{spec_.intermediate_size} + 128);
+    const std::uint64_t attention =
+        (std::uint64_t{2} * spec_.n_heads + 2 * spec_.n_kv_heads) * spec_.head_dim;
+    return 4 * tokens *
+           (2 * std::uint64_t{spec_.hidden_size} + attention + 3 * std::uint64_t{spec_.intermediate_size} +
+            128);
   }
 
  private:
@@ -237,6 +262,7 @@ class LlamaPass final : public ForwardPass {
 }  // namespace
 }  // namespace llmq::torch_pass
 
-extern "C" __attribute__((visibility("default"))) llmq::ForwardPass* llmq_make_forward_pass(const llmq::ModelSpec* spec) {
+extern "C" __attribute__((visibility("default"))) llmq::ForwardPass* llmq_make_forward_pass(
+    const llmq::ModelSpec* spec) {
   return new llmq::torch_pass::LlamaPass(*spec);
 }

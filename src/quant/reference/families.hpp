@@ -8,8 +8,8 @@
 
 namespace llmq {
 
-extern const std::array<Codec, 3> kPlainCodecs;    ///< F32, F16, BF16
-extern const std::array<Codec, 5> kLegacyCodecs;   ///< Q4_0, Q4_1, Q5_0, Q5_1, Q8_0
-extern const std::array<Codec, 3> kKCodecs;        ///< Q4_K, Q5_K, Q6_K
+extern const std::array<Codec, 3> kPlainCodecs;   ///< F32, F16, BF16
+extern const std::array<Codec, 5> kLegacyCodecs;  ///< Q4_0, Q4_1, Q5_0, Q5_1, Q8_0
+extern const std::array<Codec, 3> kKCodecs;       ///< Q4_K, Q5_K, Q6_K
 
 }  // namespace llmq

@@ -1,6 +1,6 @@
 // Q4_K, Q5_K, Q6_K: super-blocks of 256 with scales quantized a second time.
-// First every sub-block finds its own scale (and minimum), then these become 6-bit (Q6_K: 8-bit) multiples of one
-// half-precision scale, then the codes are found again for the values that will really be decoded.
+// First every sub-block finds its own scale (and minimum), then these become 6-bit (Q6_K: 8-bit) multiples of
+// one half-precision scale, then the codes are found again for the values that will really be decoded.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
@@ -26,7 +26,8 @@ struct ScaleMinCodes {
   std::array<std::uint8_t, 8> min{};
 };
 
-/// Eight 6-bit pairs in 12 bytes: the first four plain, the high bits of the last four spread over the first eight.
+/// Eight 6-bit pairs in 12 bytes: the first four plain, the high bits of the last four spread over the first
+/// eight.
 void pack_scales(const ScaleMinCodes& codes, std::uint8_t* out) noexcept {
   for (std::size_t j = 0; j < 4; ++j) {
     out[j] = static_cast<std::uint8_t>(codes.scale[j] | ((codes.scale[j + 4] >> 4) << 6));
@@ -47,7 +48,9 @@ ScaleMinCodes unpack_scales(const std::uint8_t* in) noexcept {
 }
 
 template <typename Block>
-constexpr bool kFiveBits = requires(Block b) { b.qh[0]; };
+constexpr bool kFiveBits = requires(Block b) {
+  b.qh[0];
+};
 
 template <typename Block>
 void pack_codes(const std::array<std::uint8_t, kSuper>& codes, Block& block) noexcept {
@@ -85,12 +88,13 @@ void decode_scale_min(std::span<const std::byte> bytes, std::span<float> out) no
 }
 
 /// Eight values to 6-bit codes of one half-precision unit. @returns the unit, rounded to half.
-std::uint16_t quantize_six_bits(const std::array<float, 8>& values, const std::array<float, 8>& weights, bool weighted,
-                                std::array<std::uint8_t, 8>& codes) noexcept {
+std::uint16_t quantize_six_bits(const std::array<float, 8>& values, const std::array<float, 8>& weights,
+                                bool weighted, std::array<std::uint8_t, 8>& codes) noexcept {
   if (weighted) return scale_to_half(search::non_negative(63, values, weights, codes));
   const float top = *std::max_element(values.begin(), values.end());
   const float inverse = top > 0 ? 63 / top : 0;
-  for (std::size_t j = 0; j < 8; ++j) codes[j] = static_cast<std::uint8_t>(nearest_level(inverse * values[j], 0, 63));
+  for (std::size_t j = 0; j < 8; ++j)
+    codes[j] = static_cast<std::uint8_t>(nearest_level(inverse * values[j], 0, 63));
   return scale_to_half(top / 63);
 }
 
@@ -99,7 +103,8 @@ void encode_super_block(std::span<const float> x, std::span<const float> importa
   constexpr int top = kFiveBits<Block> ? 31 : 15;
   constexpr search::AsymmetricWalk plain = kFiveBits<Block> ? search::AsymmetricWalk{31, -0.5F, 0.1F, 15}
                                                             : search::AsymmetricWalk{15, -1.0F, 0.1F, 20};
-  const search::AsymmetricWalk walk = importance.empty() ? plain : search::AsymmetricWalk{top, -0.9F, 0.05F, 36};
+  const search::AsymmetricWalk walk =
+      importance.empty() ? plain : search::AsymmetricWalk{top, -0.9F, 0.05F, 36};
   const float sigma2 = importance.empty() ? 0 : 2 * mean_square(x);
   std::array<std::uint8_t, kSuper> codes{};
   std::array<float, 8> scales{};
@@ -135,7 +140,8 @@ void encode_super_block(std::span<const float> x, std::span<const float> importa
 }
 
 template <typename Block>
-void encode_scale_min(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) noexcept {
+void encode_scale_min(std::span<const float> row, std::span<const float> importance,
+                      std::span<std::byte> out) noexcept {
   for (std::size_t index = 0; index < row.size() / kSuper; ++index) {
     Block block{};
     encode_super_block(row.subspan(index * kSuper, kSuper),
@@ -153,7 +159,8 @@ void decode_q6_k(std::span<const std::byte> bytes, std::span<float> out) noexcep
       const std::size_t half = i / 128, s = i % 128 / 32, l = i % 32;
       const int low = (block.ql[64 * half + 32 * (s % 2) + l] >> (4 * (s / 2))) & 15;
       const int high = (block.qh[32 * half + l] >> (2 * s)) & 3;
-      out[index * kSuper + i] = d * static_cast<float>(block.scales[i / 16]) * static_cast<float>(low + 16 * high - 32);
+      out[index * kSuper + i] =
+          d * static_cast<float>(block.scales[i / 16]) * static_cast<float>(low + 16 * high - 32);
     }
   }
 }
@@ -168,7 +175,8 @@ void pack_q6_k(const std::array<std::uint8_t, kSuper>& codes, blocks::Q6_K& bloc
   }
 }
 
-void encode_q6_k_block(std::span<const float> x, std::span<const float> importance, blocks::Q6_K& block) noexcept {
+void encode_q6_k_block(std::span<const float> x, std::span<const float> importance,
+                       blocks::Q6_K& block) noexcept {
   std::array<std::uint8_t, kSuper> codes{};
   std::array<float, 16> scales{};
   float top = 0;
@@ -199,7 +207,8 @@ void encode_q6_k_block(std::span<const float> x, std::span<const float> importan
   pack_q6_k(codes, block);
 }
 
-void encode_q6_k(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) noexcept {
+void encode_q6_k(std::span<const float> row, std::span<const float> importance,
+                 std::span<std::byte> out) noexcept {
   for (std::size_t index = 0; index < row.size() / kSuper; ++index) {
     blocks::Q6_K block{};
     encode_q6_k_block(row.subspan(index * kSuper, kSuper),

@@ -28,15 +28,20 @@ void store(const Block& block, std::span<std::byte> bytes, std::size_t index) no
 }
 
 template <typename Block>
-constexpr bool kHasMin = requires(Block b) { b.m; };
+constexpr bool kHasMin = requires(Block b) {
+  b.m;
+};
 template <typename Block>
-constexpr bool kHasHigh = requires(Block b) { b.qh[0]; };
+constexpr bool kHasHigh = requires(Block b) {
+  b.qh[0];
+};
 
 template <typename Block>
 void pack(const Codes& codes, Block& block) noexcept {
   std::uint32_t high = 0;
   for (int i = 0; i < kSmall / 2; ++i) {
-    block.qs[i] = static_cast<std::uint8_t>((codes[static_cast<std::size_t>(i)] & 15) | ((codes[static_cast<std::size_t>(i) + 16] & 15) << 4));
+    block.qs[i] = static_cast<std::uint8_t>((codes[static_cast<std::size_t>(i)] & 15) |
+                                            ((codes[static_cast<std::size_t>(i) + 16] & 15) << 4));
   }
   if constexpr (kHasHigh<Block>) {
     for (std::size_t i = 0; i < kSmall; ++i) high |= static_cast<std::uint32_t>(codes[i] >> 4) << i;
@@ -54,7 +59,8 @@ Codes unpack(const Block& block) noexcept {
   if constexpr (kHasHigh<Block>) {
     std::uint32_t high = 0;
     std::memcpy(&high, block.qh, sizeof high);
-    for (std::size_t i = 0; i < kSmall; ++i) codes[i] = static_cast<std::uint8_t>(codes[i] | (((high >> i) & 1) << 4));
+    for (std::size_t i = 0; i < kSmall; ++i)
+      codes[i] = static_cast<std::uint8_t>(codes[i] | (((high >> i) & 1) << 4));
   }
   return codes;
 }
@@ -93,7 +99,8 @@ void encode_by_extreme(std::span<const float> x, Block& block) noexcept {
   Codes codes{};
   for (std::size_t i = 0; i < kSmall; ++i) {
     const float shifted = x[i] * inverse + (static_cast<float>(half) + 0.5F);
-    codes[i] = static_cast<std::uint8_t>(std::clamp(static_cast<int>(std::clamp(shifted, 0.0F, 64.0F)), 0, 2 * half - 1));
+    codes[i] = static_cast<std::uint8_t>(
+        std::clamp(static_cast<int>(std::clamp(shifted, 0.0F, 64.0F)), 0, 2 * half - 1));
   }
   pack(codes, block);
 }
@@ -109,20 +116,24 @@ void encode_by_range(std::span<const float> x, Block& block) noexcept {
   block.m = scale_to_half(*low);
   Codes codes{};
   for (std::size_t i = 0; i < kSmall; ++i) {
-    codes[i] = static_cast<std::uint8_t>(std::min(top, static_cast<int>(std::clamp((x[i] - *low) * inverse + 0.5F, 0.0F, 64.0F))));
+    codes[i] = static_cast<std::uint8_t>(
+        std::min(top, static_cast<int>(std::clamp((x[i] - *low) * inverse + 0.5F, 0.0F, 64.0F))));
   }
   pack(codes, block);
 }
 
 template <typename Block>
-void encode_linear(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) noexcept {
+void encode_linear(std::span<const float> row, std::span<const float> importance,
+                   std::span<std::byte> out) noexcept {
   const float sigma2 = importance.empty() ? 0 : mean_square(row);
   for (std::size_t index = 0; index < row.size() / kSmall; ++index) {
     const std::span<const float> x = row.subspan(index * kSmall, kSmall);
     Block block{};
     if (importance.empty()) {
-      if constexpr (kHasMin<Block>) encode_by_range(x, block);
-      else encode_by_extreme(x, block);
+      if constexpr (kHasMin<Block>)
+        encode_by_range(x, block);
+      else
+        encode_by_extreme(x, block);
     } else {
       std::array<float, kSmall> weights{};
       weigh(x, importance.subspan(index * kSmall, kSmall), sigma2, weights);

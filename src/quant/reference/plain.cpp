@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "llmq/core/half.hpp"
+
 #include "quant/reference/families.hpp"
 
 namespace llmq {

@@ -22,8 +22,8 @@ float signed_maximum(std::span<const float> x) noexcept {
 
 /// Codes of one trial scale and the two sums that judge it.
 struct Trial {
-  float cross = 0;    // sum w x l
-  float square = 0;   // sum w l^2
+  float cross = 0;   // sum w x l
+  float square = 0;  // sum w l^2
 };
 
 Trial try_symmetric(int n, float inverse, std::span<const float> x, std::span<const float> weights,
@@ -42,7 +42,8 @@ Trial try_symmetric(int n, float inverse, std::span<const float> x, std::span<co
 
 }  // namespace
 
-float symmetric(int n, std::span<const float> x, std::span<const float> weights, std::span<std::uint8_t> codes) noexcept {
+float symmetric(int n, std::span<const float> x, std::span<const float> weights,
+                std::span<std::uint8_t> codes) noexcept {
   const float top = signed_maximum(x);
   if (std::fabs(top) < kZeroGroup) {
     std::fill(codes.begin(), codes.end(), std::uint8_t{0});
@@ -53,7 +54,7 @@ float symmetric(int n, std::span<const float> x, std::span<const float> weights,
   float scale = 0;
   float best = 0;
   for (int t = 0; t <= 18; ++t) {
-    const int step = t == 0 ? 0 : t <= 9 ? t - 10 : t - 9;   // 0, -9..-1, 1..9
+    const int step = t == 0 ? 0 : t <= 9 ? t - 10 : t - 9;  // 0, -9..-1, 1..9
     const float inverse = -(static_cast<float>(n) + 0.1F * static_cast<float>(step)) / top;
     const Trial trial = try_symmetric(n, inverse, x, weights, current);
     if (t > 0 && !(trial.square > 0 && trial.cross * trial.cross > best * trial.square)) continue;
@@ -81,7 +82,7 @@ ScaleMin asymmetric(const AsymmetricWalk& walk, std::span<const float> x, std::s
     return {0, -low};
   }
   float inverse = static_cast<float>(walk.n) / (high - low);
-  ScaleMin best{1 / inverse, low};   // `min` holds the signed minimum until the end
+  ScaleMin best{1 / inverse, low};  // `min` holds the signed minimum until the end
   float best_error = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const int level = clamp(round_to_int(inverse * (x[i] - low)), 0, walk.n);
@@ -122,7 +123,7 @@ ScaleMin asymmetric(const AsymmetricWalk& walk, std::span<const float> x, std::s
     for (std::size_t i = 0; i < x.size(); ++i) codes[i] = static_cast<std::uint8_t>(trial_levels[i]);
     best_error = error;
     best = {d, minimum};
-    low = minimum;   // later candidates start from the better minimum
+    low = minimum;  // later candidates start from the better minimum
   }
   return {best.d, -best.min};
 }

@@ -15,9 +15,10 @@ inline float mean_square(std::span<const float> x) noexcept {
   return sum / static_cast<float>(x.size());
 }
 
-/// importance_i sqrt(sigma2 + x_i^2). A group whose importance is zero everywhere counts every weight alike, so that
-/// dead columns still get sensible values and no sum vanishes.
-inline void weigh(std::span<const float> x, std::span<const float> importance, float sigma2, std::span<float> out) noexcept {
+/// importance_i sqrt(sigma2 + x_i^2). A group whose importance is zero everywhere counts every weight alike,
+/// so that dead columns still get sensible values and no sum vanishes.
+inline void weigh(std::span<const float> x, std::span<const float> importance, float sigma2,
+                  std::span<float> out) noexcept {
   bool any = false;
   for (std::size_t i = 0; i < x.size(); ++i) {
     out[i] = importance[i] * std::sqrt(sigma2 + x[i] * x[i]);
@@ -27,8 +28,8 @@ inline void weigh(std::span<const float> x, std::span<const float> importance, f
   for (float& weight : out) weight = 1;
 }
 
-/// Half of a scale; values beyond half precision become the largest finite half, never infinity. Rows so large that
-/// their sums overflowed have no scale: 0.
+/// Half of a scale; values beyond half precision become the largest finite half, never infinity. Rows so
+/// large that their sums overflowed have no scale: 0.
 inline std::uint16_t scale_to_half(float scale) noexcept {
   constexpr float kLargest = 65504.0F;
   if (std::isnan(scale)) return 0;

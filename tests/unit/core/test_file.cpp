@@ -1,8 +1,7 @@
 // Files by offset, atomic publishing, locks, hashes.
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 

@@ -30,7 +30,8 @@ TEST(Fixed128, any_grouping_of_terms_gives_the_same_sum) {
 
   Int128 odd = 0;
   Int128 even = 0;
-  for (std::size_t i = terms.size(); i-- > 0;) (i % 2 == 0 ? even : odd) = add_fixed(i % 2 == 0 ? even : odd, terms[i]);
+  for (std::size_t i = terms.size(); i-- > 0;)
+    (i % 2 == 0 ? even : odd) = add_fixed(i % 2 == 0 ? even : odd, terms[i]);
 
   EXPECT_EQ(add_fixed(odd, even), forward);
 }

@@ -10,7 +10,8 @@ namespace {
 using namespace llmq;
 
 TEST(StrictJson, reads_ordinary_documents) {
-  const auto document = parse_json_strict(R"({"a": [1, 2.5, "x"], "b": {"a": null}})", "t", ExitCode::validation);
+  const auto document =
+      parse_json_strict(R"({"a": [1, 2.5, "x"], "b": {"a": null}})", "t", ExitCode::validation);
   EXPECT_EQ(document["a"][1], 2.5);
 }
 

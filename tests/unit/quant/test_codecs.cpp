@@ -1,4 +1,5 @@
-// Codecs against the vectors of tests/data/vectors/blocks: decoding bit for bit, encoding by bytes and by error.
+// Codecs against the vectors of tests/data/vectors/blocks: decoding bit for bit, encoding by bytes and by
+// error.
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -44,7 +45,7 @@ double weighted_error(std::span<const float> x, std::span<const float> y, std::s
 struct Case {
   GgmlType type;
   std::string kind;
-  std::string weighting;   // "u" without, "w" with importance
+  std::string weighting;  // "u" without, "w" with importance
 };
 
 std::vector<Case> all_cases() {
@@ -89,14 +90,18 @@ TEST(Codecs, errors_are_at_most_a_thousandth_above_the_reference) {
   const auto importance = read_floats("weights.f32");
   for (const Case& one : all_cases()) {
     const auto input = read_floats("input." + one.kind + ".f32");
-    const std::span<const float> weights = one.weighting == "w" ? std::span<const float>(importance) : std::span<const float>();
+    const std::span<const float> weights =
+        one.weighting == "w" ? std::span<const float>(importance) : std::span<const float>();
     const auto reference = read_floats(file_of(one, ".f32"));
     std::vector<std::byte> encoded(read_bytes(file_of(one, ".bin")).size());
     encode_rows(one.type, input, kRow, weights, encoded);
     std::vector<float> decoded(input.size());
     decode_rows(one.type, encoded, kRow, decoded);
-    EXPECT_LE(weighted_error(input, decoded, {}), weighted_error(input, reference, {}) * 1.001 + 1e-9) << file_of(one, "");
-    EXPECT_LE(weighted_error(input, decoded, weights), weighted_error(input, reference, weights) * 1.001 + 1e-9) << file_of(one, "");
+    EXPECT_LE(weighted_error(input, decoded, {}), weighted_error(input, reference, {}) * 1.001 + 1e-9)
+        << file_of(one, "");
+    EXPECT_LE(weighted_error(input, decoded, weights),
+              weighted_error(input, reference, weights) * 1.001 + 1e-9)
+        << file_of(one, "");
   }
 }
 
@@ -106,7 +111,9 @@ TEST(Codecs, bytes_equal_the_reference_except_degenerate_blocks) {
     const auto input = read_floats("input." + one.kind + ".f32");
     const auto reference = read_bytes(file_of(one, ".bin"));
     std::vector<std::byte> encoded(reference.size());
-    encode_rows(one.type, input, kRow, one.weighting == "w" ? std::span<const float>(importance) : std::span<const float>(), encoded);
+    encode_rows(one.type, input, kRow,
+                one.weighting == "w" ? std::span<const float>(importance) : std::span<const float>(),
+                encoded);
     const std::size_t block = block_type(one.type).block_bytes;
     std::size_t differing = 0;
     for (std::size_t at = 0; at < reference.size(); at += block) {
@@ -142,7 +149,9 @@ TEST(Codecs, hard_rows_never_give_nan_or_infinity) {
         for (const float value : decoded) {
           ASSERT_TRUE(std::isfinite(value)) << type_name(codec.type) << " row " << index;
         }
-        if (index == 0) { EXPECT_EQ(decoded, rows[0]); }
+        if (index == 0) {
+          EXPECT_EQ(decoded, rows[0]);
+        }
       }
     }
   }

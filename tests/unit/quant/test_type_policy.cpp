@@ -13,19 +13,23 @@ using namespace llmq;
 using Type = GgmlType;
 
 std::vector<MixTensor> llama(std::uint32_t layers, std::uint64_t hidden, bool with_output) {
-  std::vector<MixTensor> tensors = {{"token_embd.weight", hidden, 2048, 1, Type::BF16}, {"output_norm.weight", hidden, 1, 1, Type::F32}};
+  std::vector<MixTensor> tensors = {{"token_embd.weight", hidden, 2048, 1, Type::BF16},
+                                    {"output_norm.weight", hidden, 1, 1, Type::F32}};
   if (with_output) tensors.push_back({"output.weight", hidden, 2048, 1, Type::BF16});
   // Backwards, because the order given must not matter.
   for (std::uint32_t i = layers; i-- > 0;) {
-    for (const char* name : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"}) {
+    for (const char* name : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate",
+                             "ffn_up", "ffn_down"}) {
       const bool norm = std::string(name).ends_with("_norm");
-      tensors.push_back({"blk." + std::to_string(i) + "." + name + ".weight", hidden, norm ? 1 : hidden, 1, norm ? Type::F32 : Type::BF16});
+      tensors.push_back({"blk." + std::to_string(i) + "." + name + ".weight", hidden, norm ? 1 : hidden, 1,
+                         norm ? Type::F32 : Type::BF16});
     }
   }
   return tensors;
 }
 
-std::map<std::string, TypeChoice> choose(const char* level, const MixModel& model, const std::vector<MixTensor>& tensors, bool imatrix = false) {
+std::map<std::string, TypeChoice> choose(const char* level, const MixModel& model,
+                                         const std::vector<MixTensor>& tensors, bool imatrix = false) {
   const auto choices = choose_types(*find_file_level(level), model, tensors, imatrix);
   std::map<std::string, TypeChoice> by_name;
   for (std::size_t i = 0; i < tensors.size(); ++i) by_name[tensors[i].name] = choices[i];
