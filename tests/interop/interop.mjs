@@ -14,7 +14,7 @@ const run = (program, args) => execFileSync(program, args, {encoding: "utf8", st
 const ours = (...args) => run(tool, ["--verbosity", "quiet", ...args]);
 const llama = await getLlama({gpu: false, build: "never", skipDownload: true, logLevel: "error"});
 
-const levels = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"];
+const allLevels = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"];
 
 /** Probabilities of every scored position: softmax rows indexed by token id, f64. */
 async function evaluate(file, chunks) {
@@ -54,16 +54,17 @@ const within = (a, b, share, what) => {
 };
 
 /** The model's own ids, checked against ours, cut as the evaluation protocol says. */
-async function makeChunks(name, file, text, ctx, count) {
+async function makeChunks(source, file, text, ctx, count) {
+    const name = path.basename(source);
     const model = await llama.loadModel({modelPath: file});
     vocabulary = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
     const stock = [model.tokens.bos, ...model.tokenize(fs.readFileSync(text, "utf8"), false)];
-    const mine = JSON.parse(run(printIds, [path.join(data, name), text]));
+    const mine = JSON.parse(run(printIds, [source, text]));
     assert.deepEqual(mine, stock, `${name}: token ids differ`);
     for (const odd of ["  two  spaces ", "", "\n\n tab\tand Käse 🦙 \u0001", "x", "   ", "a  b   c\n \n  d"]) {
         const file2 = path.join(work, "odd.txt");
         fs.writeFileSync(file2, odd);
-        assert.deepEqual(JSON.parse(run(printIds, [path.join(data, name), file2])).slice(1), [...model.tokenize(odd, false)], JSON.stringify(odd));
+        assert.deepEqual(JSON.parse(run(printIds, [source, file2])).slice(1), [...model.tokenize(odd, false)], JSON.stringify(odd));
     }
     await model.dispose();
     const chunks = [];
@@ -73,11 +74,11 @@ async function makeChunks(name, file, text, ctx, count) {
     return chunks;
 }
 
-async function checkModel(name, text, ctx, count, judged) {
-    const source = path.join(data, name);
+async function checkModel(source, text, ctx, count, judged, levels) {
+    const name = path.basename(source);
     for (const level of levels) ours("quantize", source, "gguf", "-q", level, "-o", work);
     const file = (level) => path.join(work, `${name}-${level}.gguf`);
-    const chunks = await makeChunks(name, file("F32"), text, ctx, count);
+    const chunks = await makeChunks(source, file("F32"), text, ctx, count);
     const base = await evaluate(file("F32"), chunks);
     for (const level of levels) {
         const stock = await evaluate(file(level), chunks.slice(0, judged.includes(level) ? chunks.length : 1));
@@ -100,10 +101,23 @@ async function checkModel(name, text, ctx, count, judged) {
     }
 }
 
+/** A copy of pebble with other settings in config.json. */
+function variant(name, settings) {
+    const directory = path.join(work, name);
+    fs.cpSync(path.join(data, "pebble"), directory, {recursive: true});
+    const config = path.join(directory, "config.json");
+    fs.writeFileSync(config, JSON.stringify({...JSON.parse(fs.readFileSync(config, "utf8")), ...settings}));
+    return directory;
+}
+
 try {
-    await checkModel("pebble", codeText, 256, 4, ["F32", "F16", "Q8_0", "Q4_K_M", "Q6_K"]);
-    await checkModel("stories260k", storyText, 128, 5, ["F32", "Q8_0", "Q4_K_M"]);
-    await checkModel("stories260k-wide256", storyText, 128, 5, ["F32", "Q4_K_M", "Q5_K_M"]);
+    await checkModel(path.join(data, "pebble"), codeText, 256, 4, ["F32", "F16", "Q8_0", "Q4_K_M", "Q6_K"], allLevels);
+    await checkModel(path.join(data, "stories260k"), storyText, 128, 5, ["F32", "Q8_0", "Q4_K_M"], allLevels);
+    await checkModel(path.join(data, "stories260k-wide256"), storyText, 128, 5, ["F32", "Q4_K_M", "Q5_K_M"], allLevels);
+    // pebble's weights under other rotary settings: nonsense as a model, exact as a comparison.
+    await checkModel(variant("llama3", {rope_theta: 500000, rope_scaling: {rope_type: "llama3", factor: 8,
+        low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64}}), codeText, 256, 2, ["F32"], ["F32"]);
+    await checkModel(variant("linear", {rope_scaling: {type: "linear", factor: 2}}), codeText, 256, 2, ["F32"], ["F32"]);
     console.log("stock llama.cpp agrees");
 } finally {
     fs.rmSync(work, {recursive: true, force: true});
