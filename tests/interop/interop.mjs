@@ -6,6 +6,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import {getLlama} from "node-llama-cpp";
+import {copyCheckpoint, readTensors, withBiases, writeShards} from "./checkpoints.mjs";
 
 const {LLMQ_BIN: tool, LLMQ_PRINT_IDS: printIds, LLMQ_TEST_DATA: data, LLMQ_TEXT: codeText} = process.env;
 const storyText = path.join(data, "text", "story.txt");   // what the stories models were trained on
@@ -101,12 +102,13 @@ async function checkModel(source, text, ctx, count, judged, levels) {
     }
 }
 
-/** A copy of pebble with other settings in config.json. */
-function variant(name, settings) {
-    const directory = path.join(work, name);
-    fs.cpSync(path.join(data, "pebble"), directory, {recursive: true});
-    const config = path.join(directory, "config.json");
-    fs.writeFileSync(config, JSON.stringify({...JSON.parse(fs.readFileSync(config, "utf8")), ...settings}));
+/** pebble's weights under other settings: nonsense as a model, exact as a comparison. */
+const variant = (name, settings) => copyCheckpoint(path.join(data, "pebble"), path.join(work, name), settings);
+
+/** Biases on every projection (q and k rows are permuted on the way to GGUF, so theirs are too), in three shards. */
+function biasedShards() {
+    const directory = variant("biased", {attention_bias: true, mlp_bias: true});
+    writeShards(directory, withBiases(readTensors(directory)), 3);
     return directory;
 }
 
@@ -114,10 +116,10 @@ try {
     await checkModel(path.join(data, "pebble"), codeText, 256, 4, ["F32", "F16", "Q8_0", "Q4_K_M", "Q6_K"], allLevels);
     await checkModel(path.join(data, "stories260k"), storyText, 128, 5, ["F32", "Q8_0", "Q4_K_M"], allLevels);
     await checkModel(path.join(data, "stories260k-wide256"), storyText, 128, 5, ["F32", "Q4_K_M", "Q5_K_M"], allLevels);
-    // pebble's weights under other rotary settings: nonsense as a model, exact as a comparison.
     await checkModel(variant("llama3", {rope_theta: 500000, rope_scaling: {rope_type: "llama3", factor: 8,
         low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64}}), codeText, 256, 2, ["F32"], ["F32"]);
     await checkModel(variant("linear", {rope_scaling: {type: "linear", factor: 2}}), codeText, 256, 2, ["F32"], ["F32"]);
+    await checkModel(biasedShards(), codeText, 256, 2, ["F32", "Q8_0"], ["F32", "Q8_0"]);
     console.log("stock llama.cpp agrees");
 } finally {
     fs.rmSync(work, {recursive: true, force: true});
