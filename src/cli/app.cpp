@@ -82,6 +82,10 @@ CLI::App* add_quantize(CLI::App& app, Invocation& invocation, RawOptions& raw) {
       ->capture_default_str();
   command->add_option("-n,--output-name", options.output_name, "File name (default: MODEL-LEVEL.gguf)");
   command->add_option("--imatrix", options.imatrix, "Importance matrix (HDF5, llama.cpp GGUF or .dat)");
+  command->add_option("--calibration-data", options.calibration_data,
+                      "Text for what a level measures by itself; a fixed level measures nothing");
+  command->add_option("--calibration-samples", options.calibration_samples, "Samples of that text")
+      ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
   add_checkpoint_options(*command, raw);
   command->add_flag("--dry-run", options.dry_run, "Print the plan with exact sizes; write nothing");
   command->add_flag("--allow-requantize", options.allow_requantize,

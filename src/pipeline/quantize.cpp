@@ -146,8 +146,8 @@ void check_disk(const fs::path& partial, std::uint64_t needed) {
               "Free disk space or choose another --output-dir");
 }
 
-JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const Vocabulary&,
-                     const QuantizePlan& plan, const std::string& fingerprint) {
+JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const QuantizePlan& plan,
+                     const std::string& fingerprint) {
   JobIdentity identity("quantize");
   identity.add("version", LLMQ_VERSION);
   identity.add("model", fingerprint);
@@ -170,6 +170,10 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   const auto start = std::chrono::steady_clock::now();
   const FileLevel& level = require_level(options.level);
   const fs::path output = output_path(options, level);
+  if (!options.calibration_data.empty() || options.calibration_samples) {
+    context.log.warn(
+        fmt::format("calibration options have no effect on level {}: give --imatrix", level.name));
+  }
   context.log.status(fmt::format("Loading model: {}", options.model.string()));
 
   std::unique_ptr<ModelSource> source;
@@ -189,7 +193,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     plan = plan_quantize(*source, vocabulary, level, imatrix ? &*imatrix : nullptr, fingerprint);
     require_memory(context, context.threads * unit_scratch_bytes(plan) + kBaseMemoryBytes,
                    "the quantize plan");
-    identity = identify(level, imatrix ? &*imatrix : nullptr, vocabulary, plan, fingerprint);
+    identity = identify(level, imatrix ? &*imatrix : nullptr, plan, fingerprint);
   });
   warn_about_plan(context.log, plan);
   QuantizeResult result = describe(plan, *source, level, output);

@@ -19,6 +19,8 @@ struct QuantizeOptions {
   std::filesystem::path output_dir = ".";
   std::string output_name;  ///< empty: MODEL-LEVEL.gguf
   std::optional<std::filesystem::path> imatrix;
+  std::string calibration_data;                      ///< without use at a fixed level: noted
+  std::optional<std::uint64_t> calibration_samples;  ///< likewise
   bool force = false;
   bool allow_requantize = false;
   bool dry_run = false;
