@@ -14,6 +14,9 @@ target_compile_definitions(llmq_options INTERFACE LLMQ_VERSION="${PROJECT_VERSIO
 if(LLMQ_SANITIZE)
   target_compile_options(llmq_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer)
   target_link_options(llmq_options INTERFACE -fsanitize=address,undefined)
+  if(LLMQ_FUZZ)
+    target_compile_options(llmq_options INTERFACE -fsanitize=fuzzer-no-link)
+  endif()
 endif()
 
 # llmq_add_room(name SOURCES ... DEPENDS other rooms ... PACKAGES external targets ...)
