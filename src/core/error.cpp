@@ -4,54 +4,63 @@
 
 namespace llmq {
 
-std::string_view error_type(ExitCode code) noexcept {
-  switch (code) {
-    case ExitCode::ok:
-      return "Success";
-    case ExitCode::general:
-      return "GeneralError";
-    case ExitCode::invalid_arguments:
-      return "InvalidArgumentsError";
-    case ExitCode::model_not_found:
-      return "ModelNotFoundError";
-    case ExitCode::authentication_required:
-      return "AuthenticationRequiredError";
-    case ExitCode::out_of_memory:
-      return "OutOfMemoryError";
-    case ExitCode::validation:
-      return "ValidationError";
-    case ExitCode::checkpoint:
-      return "CheckpointError";
-    case ExitCode::unsupported_conversion:
-      return "UnsupportedConversionError";
-    case ExitCode::cancelled:
-      return "CancelledError";
-    case ExitCode::imatrix:
-      return "ImatrixError";
-    case ExitCode::quality_degradation:
-      return "QualityDegradationError";
-    case ExitCode::coherence_check:
-      return "CoherenceCheckFailed";
-    case ExitCode::profile:
-      return "ProfileError";
-    case ExitCode::smoothquant:
-      return "SmoothQuantError";
-    case ExitCode::calibration_data:
-      return "CalibrationDataError";
-    case ExitCode::importance:
-      return "ImportanceError";
-    case ExitCode::interrupted:
-      return "Interrupted";
+namespace {
+
+/// One row per exit code: its name in JSON results, and what to do where the place of the error knows nothing
+/// better.
+struct ErrorRow {
+  ExitCode code;
+  std::string_view type;
+  std::string_view suggestion;
+};
+
+constexpr ErrorRow kRows[] = {
+    {ExitCode::ok, "Success", ""},
+    {ExitCode::general, "GeneralError", "Check disk space and permissions, then run again"},
+    {ExitCode::invalid_arguments, "InvalidArgumentsError", "See llm-quantize COMMAND --help"},
+    {ExitCode::model_not_found, "ModelNotFoundError",
+     "Check the path; a model is a Hugging Face directory or a GGUF file"},
+    {ExitCode::authentication_required, "AuthenticationRequiredError",
+     "Set HF_TOKEN to a token that may read this model"},
+    {ExitCode::out_of_memory, "OutOfMemoryError",
+     "Give more memory with --mem-per-rank, or use fewer threads"},
+    {ExitCode::validation, "ValidationError", "The file is damaged or incomplete; fetch it again"},
+    {ExitCode::checkpoint, "CheckpointError", "Start without --resume, or choose another --checkpoint-dir"},
+    {ExitCode::unsupported_conversion, "UnsupportedConversionError", "See --help for what is supported"},
+    {ExitCode::cancelled, "CancelledError", "Use --force to go on without asking"},
+    {ExitCode::imatrix, "ImatrixError", "Make one with: llm-quantize analyze MODEL"},
+    {ExitCode::quality_degradation, "QualityDegradationError",
+     "Try using --protect-super-weights or a less aggressive profile"},
+    {ExitCode::coherence_check, "CoherenceCheckFailed",
+     "Ultra-low-bit quantization may be too aggressive. Consider Q2_K or dynamic quantization"},
+    {ExitCode::profile, "ProfileError", "See llm-quantize profile list"},
+    {ExitCode::smoothquant, "SmoothQuantError", "Try another --alpha"},
+    {ExitCode::calibration_data, "CalibrationDataError",
+     "Give a .txt, .json or .jsonl text, or leave --calibration-data out for the built-in one"},
+    {ExitCode::importance, "ImportanceError",
+     "Check that the checkpoint gives sensible output in its original form"},
+    {ExitCode::interrupted, "Interrupted", "Continue with --resume"},
+};
+
+const ErrorRow& row_of(ExitCode code) noexcept {
+  for (const ErrorRow& row : kRows) {
+    if (row.code == code) return row;
   }
-  return "GeneralError";
+  return kRows[1];
 }
 
-namespace {
 std::string format_error_text(const std::string& path, std::uint64_t offset, const std::string& reason) {
   if (offset == FormatError::kNoOffset) return fmt::format("{}: {}", path, reason);
   return fmt::format("{}: {} (at byte {})", path, reason, offset);
 }
 }  // namespace
+
+std::string_view error_type(ExitCode code) noexcept { return row_of(code).type; }
+
+Error::Error(ExitCode code, const std::string& message, std::string suggestion)
+    : std::runtime_error(message), code_(code), suggestion_(std::move(suggestion)) {
+  if (suggestion_.empty()) suggestion_ = row_of(code).suggestion;
+}
 
 FormatError::FormatError(ExitCode code, std::string path, std::uint64_t offset, std::string reason,
                          std::string suggestion)

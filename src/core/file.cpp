@@ -34,6 +34,8 @@ int open_flags(File::Mode mode) {
       return O_RDONLY;
     case File::Mode::read_write:
       return O_RDWR;
+    case File::Mode::create:
+      return O_RDWR | O_CREAT;
     case File::Mode::create_exclusive:
       return O_RDWR | O_CREAT | O_EXCL;
     case File::Mode::create_truncate:

@@ -93,4 +93,10 @@ json parse_json_strict(std::string_view text, std::string_view path, ExitCode co
   return root;
 }
 
+std::string string_member(const json& value, const char* key, std::string_view fallback) {
+  const auto found = value.is_object() ? value.find(key) : value.end();
+  if (found == value.end() || !found->is_string()) return std::string(fallback);
+  return found->get<std::string>();
+}
+
 }  // namespace llmq

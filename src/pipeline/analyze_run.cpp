@@ -326,11 +326,12 @@ void AnalyzeRun::commit(bool write) {
   for (const auto& [sample, state] : states_) {
     if (progress_[sample] > 0 && progress_[sample] < n_layers()) held.push_back(sample);
   }
+  std::string no_room;
   context_.comm.together("write the checkpoint", [&] {
-    write_analyze_checkpoint(
+    no_room = write_analyze_checkpoint(
         generation_path(job_.path(), generation_), context_.comm.native(), checkpoint, held,
         [&](std::uint64_t sample) { return std::span<const float>(states_.at(sample)); });
-    if (context_.comm.is_root() && generation_ > kKeptGenerations) {
+    if (context_.comm.is_root() && no_room.empty() && generation_ > kKeptGenerations) {
       std::error_code ignored;
       fs::remove(generation_path(job_.path(), generation_ - kKeptGenerations), ignored);
     }
@@ -338,8 +339,24 @@ void AnalyzeRun::commit(bool write) {
   last_commit_ = clock_seconds();
   commit_cost_ = last_commit_ - start;
   seconds_["checkpoint"] += commit_cost_;
+  if (!no_room.empty()) {
+    --generation_;
+    report_no_room(no_room);
+    return;
+  }
   context_.log.detail(
       fmt::format("Committed checkpoint generation {} in {:.2f} s", generation_, commit_cost_));
+}
+
+/// The work is worth more than its checkpoint: the run goes on without, unless it was asked to stop.
+void AnalyzeRun::report_no_room(const std::string& reason) {
+  const std::string kept =
+      generation_ == 0 ? "none is kept" : fmt::format("generation {} is kept", generation_);
+  if (interrupt_requested()) {
+    throw Error(ExitCode::general, fmt::format("interrupted without a checkpoint ({}): {}", kept, reason),
+                "Free disk space, then continue with --resume or start again");
+  }
+  context_.log.warn(fmt::format("a checkpoint could not be written ({}): {}", kept, reason));
 }
 
 std::vector<LayerAccumulators> AnalyzeRun::take_totals() {

@@ -76,6 +76,7 @@ class AnalyzeRun {
   /// left.
   void finish_round(const LocalStatus& status, bool last);
   void commit(bool write);
+  void report_no_room(const std::string& reason);
   void reduce_statistics();
   void show_progress();
   void check_state(std::uint64_t sample, std::uint32_t layer) const;

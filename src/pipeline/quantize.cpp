@@ -216,8 +216,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
         job.enabled() && (error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
                           error.code() == ExitCode::out_of_memory);
     if (context.comm.is_root() && !resumable) {
-      std::error_code ignored;
-      fs::remove(partial, ignored);
+      run.discard();
       job.remove();
     }
     throw;

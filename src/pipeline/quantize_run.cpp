@@ -89,13 +89,15 @@ void QuantizeRun::reserve_file() {
     if (!context_.comm.is_root()) return;
     const bool keep = job_.resuming() && fs::exists(partial_);
     if (job_.resuming() && !keep) context_.log.warn("no .partial file beside the output: starting over");
-    file_ = File(partial_, keep ? File::Mode::read_write : File::Mode::create_truncate);
+    file_ = File(partial_, File::Mode::create);  // nothing is truncated before the lock is ours
     partial_lock_ = std::make_unique<FileLock>(partial_);
     if (!partial_lock_->owns()) {
       throw Error(ExitCode::checkpoint, fmt::format("{} is being written by another run", partial_.string()),
                   "Wait for the other run, or choose another --output-name");
     }
-    if (!keep || file_.size() != plan_.file_bytes) file_.preallocate(plan_.file_bytes);
+    owns_partial_ = true;
+    if (!keep) file_.truncate(0);
+    if (file_.size() != plan_.file_bytes) file_.preallocate(plan_.file_bytes);
     file_.write_at(encode_gguf_head(plan_.header), 0);
   });
   context_.comm.together("open the output file", [&] {
@@ -218,6 +220,12 @@ void QuantizeRun::publish(const fs::path& output) {
       throw InternalError("written file lost tensors");
     publish_file(partial_, output);
   });
+}
+
+void QuantizeRun::discard() noexcept {
+  if (!owns_partial_) return;
+  std::error_code ignored;
+  fs::remove(partial_, ignored);
 }
 
 std::map<std::string, double> QuantizeRun::phase_seconds() const {

@@ -31,6 +31,8 @@ class QuantizeRun {
   void execute();
   /// Collective: syncs, renames, checks the finished file with the strict reader.
   void publish(const std::filesystem::path& output);
+  /// Local, after a failure that no resume can mend: removes the unfinished file, if it is this run's.
+  void discard() noexcept;
 
   std::uint64_t units_resumed() const noexcept { return units_resumed_; }
   /// Collective: seconds by phase, summed over threads and ranks.
@@ -58,6 +60,7 @@ class QuantizeRun {
   std::filesystem::path partial_;
   File file_;
   std::unique_ptr<FileLock> partial_lock_;
+  bool owns_partial_ = false;  ///< rank 0 holds the lock; another run's file is never touched
   std::unique_ptr<QuantizeJournal> journal_;
   std::vector<std::uint64_t> done_;                 ///< 1 for units that stand in the file already
   std::map<std::uint64_t, std::uint64_t> resumed_;  ///< of those this rank has checked: unit -> checksum

@@ -38,8 +38,8 @@ std::string_view error_type(ExitCode code) noexcept;
 /// A run that cannot go on: what happened, and what the user can do about it.
 class Error : public std::runtime_error {
  public:
-  Error(ExitCode code, const std::string& message, std::string suggestion = {})
-      : std::runtime_error(message), code_(code), suggestion_(std::move(suggestion)) {}
+  /// An empty suggestion becomes the general one of the code.
+  Error(ExitCode code, const std::string& message, std::string suggestion = {});
 
   ExitCode code() const noexcept { return code_; }
   const std::string& suggestion() const noexcept { return suggestion_; }

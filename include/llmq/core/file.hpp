@@ -15,7 +15,8 @@ namespace llmq {
 /// An open file descriptor; move-only. All calls are positional, so one File may serve several threads.
 class File {
  public:
-  enum class Mode { read, read_write, create_exclusive, create_truncate, append };
+  /// `create` keeps what stands in the file.
+  enum class Mode { read, read_write, create, create_exclusive, create_truncate, append };
 
   File() = default;
   /// Opens `path`. A missing file throws Error(not_found_code); every other failure Error(general).

@@ -30,13 +30,15 @@ struct AnalyzeCheckpoint {
 
 using StateOfSample = std::function<std::span<const float>(std::uint64_t sample)>;
 
-/// Collective over `native_comm` (a pointer to MPI_Comm; null: this process alone). Writes file.tmp, syncs,
-/// renames.
+/// Collective over `native_comm` (a pointer to MPI_Comm; null: this process alone). Reserves file.tmp,
+/// writes, syncs, renames. @returns empty when written; else, on all ranks, why the disk has no room for it
+/// (nothing was changed).
 /// @param my_samples  samples whose boundary states this rank holds, ascending; no sample is held by two
 /// ranks
-void write_analyze_checkpoint(const std::filesystem::path& file, const void* native_comm,
-                              const AnalyzeCheckpoint& checkpoint, std::span<const std::uint64_t> my_samples,
-                              const StateOfSample& state_of);
+[[nodiscard]] std::string write_analyze_checkpoint(const std::filesystem::path& file, const void* native_comm,
+                                                   const AnalyzeCheckpoint& checkpoint,
+                                                   std::span<const std::uint64_t> my_samples,
+                                                   const StateOfSample& state_of);
 
 /// Local. Everything but the states, checked against the stored hash. @throws Error(checkpoint).
 AnalyzeCheckpoint read_analyze_checkpoint_meta(const std::filesystem::path& file);

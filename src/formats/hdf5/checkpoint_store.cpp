@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSchema = "llmq.checkpoint";
 constexpr std::uint64_t kSchemaVersion = 1;
+constexpr std::uint64_t kFormatBytes = 1 << 16;  // above what HDF5 adds to the data of a generation
 
 /// The group of ranks that write one file; serial when there is no communicator.
 struct Writers {
@@ -234,21 +235,46 @@ void write_states(const h5::Context& context, hid_t file, const Writers& writers
   write_rows<std::uint64_t>(context, labels, rows.first, my_samples.size(), 2, mine.data(), transfer);
 }
 
+/// A full disk must show before the library writes: after a failed flush it can neither close the file nor
+/// end the process in order. @returns the reason if there is no room, on all ranks.
+std::string reserve_room(const Writers& writers, const fs::path& temporary, std::uint64_t meta_words,
+                         std::uint64_t my_states, std::uint64_t state_elems) {
+  std::uint64_t states = 0;
+  for (const std::uint64_t count : writers.all_gather(my_states)) states += count;
+  std::string reason;
+  if (writers.rank == 0) {
+    try {
+      const File file(temporary, File::Mode::create_truncate);
+      file.preallocate(kFormatBytes + 8 * meta_words + states * (state_elems * sizeof(float) + 16));
+    } catch (const Error& error) {
+      reason = error.what();
+      std::error_code ignored;
+      fs::remove(temporary, ignored);
+    }
+  }
+  writers.broadcast(reason);
+  return reason;
+}
+
 }  // namespace
 
-void write_analyze_checkpoint(const fs::path& file, const void* native_comm,
-                              const AnalyzeCheckpoint& checkpoint, std::span<const std::uint64_t> my_samples,
-                              const StateOfSample& state_of) {
+std::string write_analyze_checkpoint(const fs::path& file, const void* native_comm,
+                                     const AnalyzeCheckpoint& checkpoint,
+                                     std::span<const std::uint64_t> my_samples,
+                                     const StateOfSample& state_of) {
   const Writers writers(native_comm);
   fs::path temporary = file;
   temporary += ".tmp";
+  std::vector<std::uint64_t> meta;
+  if (writers.rank == 0) meta = encode_meta(checkpoint);
+  std::string no_room =
+      reserve_room(writers, temporary, meta.size(), my_samples.size(), checkpoint.state_elems);
+  if (!no_room.empty()) return no_room;
   const h5::Context context(ExitCode::general, temporary.string());
   {
     h5::FileHandle out = create_file(context, writers, temporary.string());
     const h5::PropertyHandle transfer(context.id(H5Pcreate(H5P_DATASET_XFER), "H5Pcreate"));
     if (writers.parallel()) context.ok(H5Pset_dxpl_mpio(transfer, H5FD_MPIO_COLLECTIVE), "H5Pset_dxpl_mpio");
-    std::vector<std::uint64_t> meta;
-    if (writers.rank == 0) meta = encode_meta(checkpoint);
     const std::uint64_t words = writers.all_gather(meta.size()).front();
     std::string hash =
         writers.rank == 0 ? Sha256().update(std::as_bytes(std::span(meta))).hex() : std::string();
@@ -269,6 +295,7 @@ void write_analyze_checkpoint(const fs::path& file, const void* native_comm,
     File(temporary, File::Mode::read_write).sync();
     publish_file(temporary, file);
   }
+  return {};
 }
 
 AnalyzeCheckpoint read_analyze_checkpoint_meta(const fs::path& file) {

@@ -1,5 +1,8 @@
 #include "formats/hdf5/handle.hpp"
 
+#include <cstdlib>
+#include <cstring>
+
 #include <fmt/format.h>
 
 #include "llmq/core/text.hpp"
@@ -24,11 +27,62 @@ std::string innermost_message() {
   return message.empty() ? "unknown failure" : message;
 }
 
+/// Catches the buffer of an in-memory file when the library closes it. (H5Fget_file_image of 1.10 clears the
+/// flags of the superblock without mending its checksum: the copy cannot be opened.)
+class ClosedImage {
+ public:
+  H5FD_file_image_callbacks_t callbacks() {
+    H5FD_file_image_callbacks_t table{};
+    table.image_malloc = [](std::size_t size, H5FD_file_image_op_t, void* self) {
+      static_cast<ClosedImage*>(self)->capacity_ = size;
+      return std::malloc(size);
+    };
+    table.image_realloc = [](void* buffer, std::size_t size, H5FD_file_image_op_t, void* self) {
+      static_cast<ClosedImage*>(self)->capacity_ = size;
+      return std::realloc(buffer, size);
+    };
+    table.image_free = [](void* buffer, H5FD_file_image_op_t when, void* self) -> herr_t {
+      auto& image = *static_cast<ClosedImage*>(self);
+      if (when == H5FD_FILE_IMAGE_OP_FILE_CLOSE && buffer != nullptr) {
+        image.bytes_.assign(static_cast<const char*>(buffer), image.capacity_);
+      }
+      std::free(buffer);
+      return 0;
+    };
+    table.udata_copy = [](void* self) { return self; };
+    table.udata_free = [](void*) -> herr_t { return 0; };
+    table.udata = this;
+    return table;
+  }
+  /// The file's bytes, cut at the end of file that its superblock (version 2) states.
+  std::string take(const Context& context) {
+    constexpr std::size_t kEndOfFileField = 28;
+    std::uint64_t end = 0;
+    if (bytes_.size() < kEndOfFileField + sizeof end) context.fail("HDF5 gave no file image");
+    std::memcpy(&end, bytes_.data() + kEndOfFileField, sizeof end);
+    if (end > bytes_.size()) context.fail("HDF5 gave a short file image");
+    bytes_.resize(end);
+    return std::move(bytes_);
+  }
+
+ private:
+  std::size_t capacity_ = 0;
+  std::string bytes_;
+};
+
 }  // namespace
 
 Hdf5Error::Hdf5Error(ExitCode code, std::string_view call, const std::string& path)
     : Error(code, fmt::format("{}: HDF5 {} failed: {}", path, call, innermost_message()),
             code == ExitCode::imatrix ? "Make a new one with: llm-quantize analyze MODEL" : "") {}
+
+Context::Context(ExitCode code, std::string path) : code_(code), path_(std::move(path)) {
+  // Every file is closed by its handle. At exit the library would try to flush files whose disk is full, and
+  // crash.
+  static const herr_t no_exit_handler = H5dont_atexit();
+  static_cast<void>(no_exit_handler);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
 
 PropertyHandle Context::timeless(hid_t kind) const {
   PropertyHandle list(id(H5Pcreate(kind), "H5Pcreate"));
@@ -41,6 +95,22 @@ FileHandle Context::create(const std::string& path) const {
   const PropertyHandle access(id(H5Pcreate(H5P_FILE_ACCESS), "H5Pcreate"));
   ok(H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18), "H5Pset_libver_bounds");
   return FileHandle(id(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), "H5Fcreate"));
+}
+
+std::string Context::make_image(const std::function<void(hid_t)>& fill) const {
+  constexpr std::size_t kGrowBytes = 1 << 20;
+  const PropertyHandle creation = timeless(H5P_FILE_CREATE);
+  const PropertyHandle access(id(H5Pcreate(H5P_FILE_ACCESS), "H5Pcreate"));
+  ok(H5Pset_fapl_core(access, kGrowBytes, 0), "H5Pset_fapl_core");
+  ok(H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18), "H5Pset_libver_bounds");
+  ClosedImage image;
+  H5FD_file_image_callbacks_t callbacks = image.callbacks();
+  ok(H5Pset_file_image_callbacks(access, &callbacks), "H5Pset_file_image_callbacks");
+  FileHandle file(id(H5Fcreate("memory", H5F_ACC_TRUNC, creation, access), "H5Fcreate"));
+  fill(file);
+  ok(H5Fflush(file, H5F_SCOPE_GLOBAL), "H5Fflush");
+  ok(file.close(), "H5Fclose");
+  return image.take(*this);
 }
 
 FileHandle Context::open(const std::string& path) const {

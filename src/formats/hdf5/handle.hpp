@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,9 +57,7 @@ using TypeHandle = Handle<H5Tclose>;
 /// Checked calls of one file: every failure names the call and the file.
 class Context {
  public:
-  Context(ExitCode code, std::string path) : code_(code), path_(std::move(path)) {
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-  }
+  Context(ExitCode code, std::string path);
   hid_t id(hid_t result, std::string_view call) const {
     if (result < 0) throw Hdf5Error(code_, call, path_);
     return result;
@@ -77,6 +76,9 @@ class Context {
   /// Property list of class `kind` without times, so that equal content gives equal bytes.
   PropertyHandle timeless(hid_t kind) const;
   FileHandle create(const std::string& path) const;
+  /// Bytes of a file that `fill` writes, made in memory: nothing can fail for lack of disk, so closing is
+  /// safe.
+  std::string make_image(const std::function<void(hid_t file)>& fill) const;
   FileHandle open(const std::string& path) const;
 
   template <typename T>

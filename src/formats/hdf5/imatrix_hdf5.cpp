@@ -50,8 +50,7 @@ void write_entry(const h5::Context& context, hid_t parent, const std::string& na
   context.write_array<double>(group, "sum_sq", entry.sum_sq, matrix);
 }
 
-void write_content(const h5::Context& context, const Imatrix& imatrix, const std::string& path) {
-  h5::FileHandle file = context.create(path);
+void write_content(const h5::Context& context, hid_t file, const Imatrix& imatrix) {
   context.write_text(file, "schema", kSchema);
   context.write_number(file, "schema_version", kSchemaVersion);
   context.write_text(file, "method", imatrix.method);
@@ -68,8 +67,6 @@ void write_content(const h5::Context& context, const Imatrix& imatrix, const std
         context.id(H5Gcreate2(file, "entries", H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
     for (const auto& [name, entry] : imatrix.entries) write_entry(context, entries, name, entry);
   }
-  context.ok(H5Fflush(file, H5F_SCOPE_GLOBAL), "H5Fflush");
-  context.ok(file.close(), "H5Fclose");
 }
 
 /// Shape must be [n_mat, in_features]; values finite and, for squares and maxima, not negative.
@@ -129,17 +126,8 @@ std::vector<std::string> link_names(const h5::Context& context, hid_t group) {
 }  // namespace
 
 void write_imatrix_hdf5(const Imatrix& imatrix, const fs::path& path) {
-  fs::path temporary = path;
-  temporary += ".tmp";
-  try {
-    write_content(h5::Context(ExitCode::general, temporary.string()), imatrix, temporary.string());
-    File(temporary, File::Mode::read_write).sync();
-    publish_file(temporary, path);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
+  const h5::Context context(ExitCode::general, path.string());
+  write_file_atomically(path, context.make_image([&](hid_t file) { write_content(context, file, imatrix); }));
 }
 
 Imatrix read_imatrix_hdf5(const fs::path& path) {

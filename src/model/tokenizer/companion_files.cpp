@@ -70,7 +70,7 @@ std::string read_chat_template(const fs::path& directory, const json& settings) 
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) return {};
   for (const json& one : value) {  // named alternatives: the one called default
-    if (one.is_object() && one.value("name", "") == "default" && one.contains("template") &&
+    if (one.is_object() && string_member(one, "name", "") == "default" && one.contains("template") &&
         one["template"].is_string()) {
       return one["template"].get<std::string>();
     }

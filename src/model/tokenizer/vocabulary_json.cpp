@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/json.hpp"
 
 #include "model/tokenizer/algorithms.hpp"
 #include "model/tokenizer/companion_files.hpp"
@@ -24,10 +25,10 @@ class JsonVocabularyReader {
 
   Vocabulary read(std::uint32_t vocab_size) {
     const json& model = member(document_, "model");
-    if (model.value("type", "BPE") != "BPE") {
+    if (!model.is_object()) fail("\"model\" must be an object");
+    if (const std::string type = string_member(model, "type", "BPE"); type != "BPE") {
       throw Error(ExitCode::unsupported_conversion,
-                  fmt::format("{}: tokenizer model {} is not supported", path_, model["type"].dump()),
-                  "Supported: BPE");
+                  fmt::format("{}: tokenizer model \"{}\" is not supported", path_, type), "Supported: BPE");
     }
     read_tokens(model, vocab_size);
     read_merges(model);
@@ -159,7 +160,7 @@ class JsonVocabularyReader {
   /// GPT-2's.
   void collect_patterns(const json& pre, std::vector<std::string>& patterns) const {
     if (!pre.is_object()) return;
-    const std::string type = pre.value("type", "");
+    const std::string type = string_member(pre, "type", "");
     if (type == "Sequence" && pre.contains("pretokenizers") && pre["pretokenizers"].is_array()) {
       for (const json& part : pre["pretokenizers"]) collect_patterns(part, patterns);
     } else if (type == "Split" && pre.contains("pattern") && pre["pattern"].is_object() &&

@@ -26,8 +26,10 @@ struct CheckpointTest : ::testing::Test {
     for (std::size_t s = 0; s < states.size(); ++s) {
       for (std::size_t i = 0; i < 1000; ++i) states[s][i] = static_cast<float>(s * 1000 + i);
     }
-    write_analyze_checkpoint(scratch / "g.h5", nullptr, checkpoint, held,
-                             [&](std::uint64_t sample) { return std::span<const float>(states[sample]); });
+    EXPECT_EQ(write_analyze_checkpoint(
+                  scratch / "g.h5", nullptr, checkpoint, held,
+                  [&](std::uint64_t sample) { return std::span<const float>(states[sample]); }),
+              "");
   }
 };
 
