@@ -19,3 +19,50 @@ on() {
   else mpirun -n "$ranks" "$LLMQ_BIN" --verbosity quiet "$@"; fi
 }
 same() { [ "$(sha "$1")" = "$(sha "$2")" ] || fail "$1 and $2 differ"; }
+
+# wait_for PATTERN: until a file of that name pattern exists.
+wait_for() {
+  for _ in $(seq 3000); do
+    compgen -G "$1" > /dev/null && return 0
+    sleep 0.01
+  done
+  fail "$1 never appeared"
+}
+# start_run NP ARGS...: the tool in the background under mpirun (NP 0: without a launcher); $launcher is its process.
+start_run() {
+  local ranks=$1; shift
+  if [ "$ranks" = 0 ]; then "$LLMQ_BIN" --verbosity quiet --threads 1 "$@" > /dev/null 2>&1 &
+  else mpirun -n "$ranks" "$LLMQ_BIN" --verbosity quiet --threads 1 "$@" > /dev/null 2>&1 & fi
+  launcher=$!
+}
+ranks_of() { pgrep -P "$1" -f llm-quantize || true; }
+# 12 layers of hidden 512 with pebble's tokenizer, 36 M random weights: large enough to be hit in the middle.
+make_large_model() { "$LLMQ_MAKE_MODEL" "$1" "$model" 12 512 1536; }
+
+# A copy of pebble that a test may damage.
+copy_model() { mkdir "$1" && cp "$model"/* "$1"/ && chmod u+w "$1"/*; }
+# Two bytes (a bfloat16, little-endian) at a byte offset of a file.
+put_bf16() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+# Bytes of a safetensors file before its data.
+header_bytes() { echo $(($(od -An -t u8 -N 8 "$1") + 8)); }
+
+outputs() { find . -name '*.gguf*' -o -name '*.imatrix*' -o -name '*.report' | sort; }
+conditions=0
+# expect CODE ARGS...: alone and on two ranks, in human and JSON form, the command fails with this code, says why and
+# what to do in the contract's form, and leaves no new output behind. err.txt keeps the human form.
+expect() {
+  local wanted=$1 code ranks before; shift
+  before=$(outputs)
+  for ranks in 1 2; do
+    code=0; on $ranks "$@" > out.txt 2> err.txt || code=$?
+    [ $code = "$wanted" ] || { cat err.txt; fail "$* gave $code on $ranks ranks, not $wanted"; }
+    grep -q 'Error' err.txt || { cat err.txt; fail "$*: no message"; }
+    [ ! -s out.txt ] || fail "$*: an error on stdout in human form"
+    code=0; on $ranks --format json "$@" > out.json 2> /dev/null || code=$?
+    [ $code = "$wanted" ] || fail "$* gave $code in JSON form on $ranks ranks, not $wanted"
+    grep -q "\"error_code\": $wanted,\?\$" out.json && grep -q '"suggestion": "..' out.json ||
+      { cat out.json; fail "$*: JSON error"; }
+  done
+  [ "$(outputs)" = "$before" ] || fail "$* left something behind: $(outputs)"
+  conditions=$((conditions + 1))
+}
