@@ -1,0 +1,108 @@
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/text.hpp"
+
+#include "cli/options/checkpoint.hpp"
+#include "cli/options/commands.hpp"
+
+namespace llmq::cli {
+namespace {
+
+class AnalyzeParser final : public CommandParser {
+ public:
+  explicit AnalyzeParser(CommandTree tree);
+  void finish(Invocation& invocation) const override;
+
+ private:
+  void add_options(AnalyzeOptions& options);
+
+  std::string method_ = "activation";
+  std::string imatrix_format_ = "hdf5";
+  std::string layer_groups_ = "auto";
+  CheckpointParser checkpoints_;
+};
+
+AnalyzeParser::AnalyzeParser(CommandTree tree)
+    : CommandParser(
+          *tree.root.add_subcommand("analyze", "Measure which weights matter: writes an importance matrix")) {
+  add_options(tree.invocation.analyze);
+  add_planned_flags({"--identify-super-weights"});
+  app().footer(
+      "Examples:\n"
+      "  llm-quantize analyze ./Llama-3.2-1B\n"
+      "  llm-quantize analyze ./Llama-3.2-1B --calibration-data my.txt --calibration-samples 256 -o "
+      "my.imatrix\n"
+      "  mpirun -n 8 llm-quantize analyze ./Llama-3.1-70B --layer-groups 4\n"
+      "  mpirun -n 2 llm-quantize analyze ./Llama-3.1-70B --resume .checkpoint");
+}
+
+void AnalyzeParser::add_options(AnalyzeOptions& options) {
+  app().add_option("MODEL", options.model, "Hugging Face directory or GGUF file")->required();
+  app().add_option("-o,--output", options.output, "Output file (default: ./MODEL.imatrix)");
+  app().add_option("--method", method_, "activation")->capture_default_str();
+  app().add_option("--calibration-data", options.data,
+                   "Text: .txt, .json or .jsonl (default: built-in corpus)");
+  app()
+      .add_option("--calibration-samples", options.samples, "Samples of ctx tokens")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
+  app()
+      .add_option("--ctx", options.ctx, "Tokens per sample")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{2}, kMaxCtx));
+  app().add_option("--imatrix-format", imatrix_format_, "hdf5")->capture_default_str();
+  app()
+      .add_option("--layer-groups", layer_groups_, "The L of the L x S grid of ranks, or auto")
+      ->capture_default_str();
+  checkpoints_.add_options(app());
+}
+
+void check_method(const std::string& method) {
+  const std::string name = to_lower(method);
+  if (name == "activation") return;
+  if (name == "gradient" || name == "fisher") {
+    throw Error(ExitCode::unsupported_conversion, fmt::format("method {} is not supported yet", name),
+                "Use --method activation");
+  }
+  throw Error(ExitCode::invalid_arguments, fmt::format("--method: \"{}\" is unknown", method),
+              "Use --method activation");
+}
+
+void check_imatrix_format(const std::string& format) {
+  const std::string name = to_lower(format);
+  if (name == "hdf5") return;
+  if (name == "gguf" || name == "dat") {
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("--imatrix-format {} is not supported yet", name), "Use --imatrix-format hdf5");
+  }
+  throw Error(ExitCode::invalid_arguments, fmt::format("--imatrix-format: \"{}\" is unknown", format),
+              "Use hdf5");
+}
+
+std::uint32_t parse_layer_groups(const std::string& text) {
+  char* end = nullptr;
+  const unsigned long groups = std::strtoul(text.c_str(), &end, 10);
+  if (*end != '\0' || groups == 0 || groups > 4096 || text.front() == '-') {
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("--layer-groups: \"{}\" is neither auto nor a number", text), "");
+  }
+  return static_cast<std::uint32_t>(groups);
+}
+
+void AnalyzeParser::finish(Invocation& invocation) const {
+  invocation.command = Command::analyze;
+  AnalyzeOptions& options = invocation.analyze;
+  check_method(method_);
+  check_imatrix_format(imatrix_format_);
+  if (!equals_ignore_case(layer_groups_, "auto")) options.layer_groups = parse_layer_groups(layer_groups_);
+  options.checkpoints = checkpoints_.options();
+}
+
+}  // namespace
+
+std::unique_ptr<CommandParser> add_analyze(CommandTree tree) { return std::make_unique<AnalyzeParser>(tree); }
+
+}  // namespace llmq::cli

@@ -1,0 +1,28 @@
+#include "cli/options/commands.hpp"
+
+namespace llmq::cli {
+namespace {
+
+class InfoParser final : public CommandParser {
+ public:
+  explicit InfoParser(CommandTree tree);
+  void finish(Invocation& invocation) const override { invocation.command = Command::info; }
+};
+
+InfoParser::InfoParser(CommandTree tree)
+    : CommandParser(*tree.root.add_subcommand("info", "What a model or an importance matrix is")) {
+  app()
+      .add_option("MODEL", tree.invocation.info_path, "Hugging Face directory, GGUF file or imatrix")
+      ->required();
+  app().footer(
+      "Examples:\n"
+      "  llm-quantize info ./Llama-3.2-1B\n"
+      "  llm-quantize info Llama-3.2-1B-Q4_K_M.gguf --format json\n"
+      "  llm-quantize info Llama-3.2-1B.imatrix");
+}
+
+}  // namespace
+
+std::unique_ptr<CommandParser> add_info(CommandTree tree) { return std::make_unique<InfoParser>(tree); }
+
+}  // namespace llmq::cli

@@ -1,0 +1,97 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/text.hpp"
+#include "llmq/quant/type_policy.hpp"
+
+#include "cli/options/checkpoint.hpp"
+#include "cli/options/commands.hpp"
+
+namespace llmq::cli {
+namespace {
+
+std::string level_list() {
+  std::vector<std::string_view> names;
+  for (const FileLevel& level : file_levels()) {
+    if (level.available) names.push_back(level.name);
+  }
+  return fmt::format("{}", fmt::join(names, " "));
+}
+
+class QuantizeParser final : public CommandParser {
+ public:
+  explicit QuantizeParser(CommandTree tree);
+  void finish(Invocation& invocation) const override;
+
+ private:
+  void add_options(QuantizeOptions& options);
+
+  std::string output_format_;
+  // Accepted everywhere a level can be; only levels that measure by themselves will read them.
+  std::string calibration_data_;
+  std::optional<std::uint64_t> calibration_samples_;
+  CheckpointParser checkpoints_;
+};
+
+QuantizeParser::QuantizeParser(CommandTree tree)
+    : CommandParser(*tree.root.add_subcommand("quantize", "Make a small model file from a checkpoint")) {
+  add_options(tree.invocation.quantize);
+  add_planned_flags(
+      {"--dynamic", "--smoothquant", "--protect-super-weights", "--quality-report", "--coherence-check"});
+  app().footer(
+      "Examples:\n"
+      "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M\n"
+      "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --imatrix Llama-3.2-1B.imatrix -o out\n"
+      "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q6_K --dry-run\n"
+      "  mpirun -n 4 llm-quantize quantize ./Llama-3.2-1B gguf -q Q5_K_M");
+}
+
+void QuantizeParser::add_options(QuantizeOptions& options) {
+  app().add_option("MODEL", options.model, "Hugging Face directory or GGUF file")->required();
+  app().add_option("OUTPUT_FORMAT", output_format_, "gguf")->required();
+  app().add_option("-q,--quant-level", options.level, "File type: " + level_list());
+  app().add_option("-o,--output-dir", options.output_dir, "Directory of the output")->capture_default_str();
+  app().add_option("-n,--output-name", options.output_name, "File name (default: MODEL-LEVEL.gguf)");
+  app().add_option("--imatrix", options.imatrix, "Importance matrix (HDF5, llama.cpp GGUF or .dat)");
+  app().add_option("--calibration-data", calibration_data_,
+                   "Text for what a level measures by itself; a fixed level measures nothing");
+  app()
+      .add_option("--calibration-samples", calibration_samples_, "Samples of that text")
+      ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
+  checkpoints_.add_options(app());
+  app().add_flag("--dry-run", options.dry_run, "Print the plan with exact sizes; write nothing");
+  app().add_flag("--allow-requantize", options.allow_requantize, "Accept an already quantized GGUF as MODEL");
+  app().add_flag("--force", options.force, "Overwrite an existing output");
+}
+
+void check_output_format(const std::string& format) {
+  if (equals_ignore_case(format, "gguf")) return;
+  const bool later = equals_ignore_case(format, "awq") || equals_ignore_case(format, "gptq") ||
+                     equals_ignore_case(format, "smoothquant");
+  throw Error(later ? ExitCode::unsupported_conversion : ExitCode::invalid_arguments,
+              fmt::format("output format \"{}\" is not supported", format), "Supported: gguf");
+}
+
+void QuantizeParser::finish(Invocation& invocation) const {
+  invocation.command = Command::quantize;
+  QuantizeOptions& options = invocation.quantize;
+  check_output_format(output_format_);
+  if (options.level.empty()) {
+    throw Error(ExitCode::invalid_arguments, "--quant-level is required for gguf", "Levels: " + level_list());
+  }
+  if (equals_ignore_case(options.level, "dynamic") || equals_ignore_case(options.level, "TERNARY")) {
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("level {} is not supported yet", to_upper(options.level)),
+                "Levels: " + level_list());
+  }
+  options.checkpoints = checkpoints_.options();
+}
+
+}  // namespace
+
+std::unique_ptr<CommandParser> add_quantize(CommandTree tree) {
+  return std::make_unique<QuantizeParser>(tree);
+}
+
+}  // namespace llmq::cli
