@@ -7,6 +7,7 @@
 
 #include "cli/options/checkpoint.hpp"
 #include "cli/options/commands.hpp"
+#include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
 namespace {
@@ -40,11 +41,21 @@ AnalyzeParser::AnalyzeParser(CommandTree tree)
 }
 
 void AnalyzeParser::add_options(AnalyzeOptions& options) {
-  app().add_option("MODEL", options.model, "Hugging Face directory or GGUF file")->required();
-  app().add_option("-o,--output", options.output, "Output file (default: ./MODEL.imatrix)");
-  app().add_option("--method", method_, "activation")->capture_default_str();
-  app().add_option("--calibration-data", options.data,
-                   "Text: .txt, .json or .jsonl (default: built-in corpus)");
+  app()
+      .add_option("MODEL", options.model, "Hugging Face directory or GGUF file")
+      ->type_name(kPathValue)
+      ->required();
+  app()
+      .add_option("-o,--output", options.output, "Output file (default: ./MODEL.imatrix)")
+      ->type_name(kFileValue);
+  app()
+      .add_option("--method", method_, "How importance is measured")
+      ->type_name("activation")
+      ->capture_default_str();
+  app()
+      .add_option("--calibration-data", options.data,
+                  "Text: .txt, .json or .jsonl (default: built-in corpus)")
+      ->type_name(kFileValue);
   app()
       .add_option("--calibration-samples", options.samples, "Samples of ctx tokens")
       ->capture_default_str()
@@ -53,9 +64,13 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
       .add_option("--ctx", options.ctx, "Tokens per sample")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t{2}, kMaxCtx));
-  app().add_option("--imatrix-format", imatrix_format_, "hdf5")->capture_default_str();
   app()
-      .add_option("--layer-groups", layer_groups_, "The L of the L x S grid of ranks, or auto")
+      .add_option("--imatrix-format", imatrix_format_, "Form of the output")
+      ->type_name("hdf5")
+      ->capture_default_str();
+  app()
+      .add_option("--layer-groups", layer_groups_, "The L of the L x S grid of ranks")
+      ->type_name("N|auto")
       ->capture_default_str();
   checkpoints_.add_options(app());
 }

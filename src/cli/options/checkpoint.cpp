@@ -4,17 +4,22 @@
 
 #include "llmq/core/error.hpp"
 
+#include "cli/options/value_types.hpp"
+
 namespace llmq::cli {
 
 void CheckpointParser::add_options(CLI::App& command) {
   command.add_flag("--no-checkpoints", no_checkpoints_, "Keep nothing for --resume");
-  command.add_option(
-      "--checkpoint-dir", directory_,
-      "Where unfinished work is kept (default: $LLM_QUANTIZE_CHECKPOINT_DIR or ./.checkpoint)");
-  command.add_option("--resume", resume_, "Continue an interrupted run from this checkpoint directory");
+  command
+      .add_option("--checkpoint-dir", directory_,
+                  "Where unfinished work is kept (default: $LLM_QUANTIZE_CHECKPOINT_DIR or ./.checkpoint)")
+      ->type_name(kDirectoryValue);
+  command.add_option("--resume", resume_, "Continue an interrupted run from this checkpoint directory")
+      ->type_name(kDirectoryValue);
   command
       .add_option("--checkpoint-interval", interval_seconds_,
                   "Seconds between checkpoints; 0: after every unit (default: at most 5 % of the time)")
+      ->type_name("SECONDS")
       ->check(CLI::NonNegativeNumber);
 }
 

@@ -5,39 +5,52 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 
-#include "cli/options/choose.hpp"
+#include "cli/options/choices.hpp"
+#include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
+namespace {
+
+const Choices<OutputFormat> kFormats = {{"human", OutputFormat::human}, {"json", OutputFormat::json}};
+const Choices<Verbosity> kVerbosities = {{"quiet", Verbosity::quiet},
+                                         {"normal", Verbosity::normal},
+                                         {"verbose", Verbosity::verbose},
+                                         {"debug", Verbosity::debug}};
+const Choices<CommMode> kComms = {
+    {"auto", CommMode::automatic}, {"serial", CommMode::serial}, {"mpi", CommMode::mpi}};
+const Choices<std::string> kDevices = {{"auto", "cpu"}, {"cpu", "cpu"}, {"cuda", "cuda"}};
+
+}  // namespace
 
 void GlobalParser::add_options(CommandTree tree) {
   CLI::App& app = tree.root;
   GlobalOptions& global = tree.invocation.global;
-  app.add_option("--format", format_, "human or json: form of results and errors")->capture_default_str();
-  app.add_option("--verbosity", verbosity_, "quiet, normal, verbose or debug")->capture_default_str();
+  app.add_option("--format", format_, "Form of results and errors")
+      ->type_name(type_name(kFormats))
+      ->capture_default_str();
+  app.add_option("--verbosity", verbosity_, "How much is told on stderr")
+      ->type_name(type_name(kVerbosities))
+      ->capture_default_str();
   app.add_option("--threads", global.threads,
                  "Compute threads of a rank; never changes a result (default: cores / ranks on the node)")
       ->check(CLI::Range(1, 4096));
-  app.add_option("--comm", comm_, "auto, serial or mpi; auto starts MPI under mpirun and srun")
+  app.add_option("--comm", comm_, "How ranks talk; auto starts MPI under mpirun and srun")
+      ->type_name(type_name(kComms))
       ->capture_default_str();
   app.add_option("--mem-per-rank", mem_per_rank_,
-                 "Memory a rank may use, e.g. 12GiB (default: 80 % of what is free)");
-  app.add_option("--device", global.device, "auto, cpu or cuda: where the model runs")->capture_default_str();
-  app.add_option("--log-file", global.log_file, "Also write the log to this file");
+                 "Memory a rank may use, e.g. 12GiB (default: 80 % of what is free)")
+      ->type_name(kSizeValue);
+  app.add_option("--device", global.device, "Where the model runs")
+      ->type_name(type_name(kDevices))
+      ->capture_default_str();
+  app.add_option("--log-file", global.log_file, "Also write the log to this file")->type_name(kFileValue);
 }
 
 void GlobalParser::finish(GlobalOptions& global) const {
-  global.format = choose<OutputFormat>({{"human", OutputFormat::human}, {"json", OutputFormat::json}},
-                                       format_, "--format");
-  global.verbosity = choose<Verbosity>({{"quiet", Verbosity::quiet},
-                                        {"normal", Verbosity::normal},
-                                        {"verbose", Verbosity::verbose},
-                                        {"debug", Verbosity::debug}},
-                                       verbosity_, "--verbosity");
-  global.comm = choose<CommMode>(
-      {{"auto", CommMode::automatic}, {"serial", CommMode::serial}, {"mpi", CommMode::mpi}}, comm_, "--comm");
-  const std::string device =
-      choose<std::string>({{"auto", "cpu"}, {"cpu", "cpu"}, {"cuda", "cuda"}}, global.device, "--device");
-  if (device == "cuda") {
+  global.format = choose(kFormats, format_, "--format");
+  global.verbosity = choose(kVerbosities, verbosity_, "--verbosity");
+  global.comm = choose(kComms, comm_, "--comm");
+  if (choose(kDevices, global.device, "--device") == "cuda") {
     throw Error(ExitCode::invalid_arguments, "--device cuda: this libtorch is built without CUDA",
                 "Use --device cpu");
   }

@@ -1,4 +1,5 @@
 #include "cli/options/commands.hpp"
+#include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
 namespace {
@@ -13,6 +14,7 @@ InfoParser::InfoParser(CommandTree tree)
     : CommandParser(*tree.root.add_subcommand("info", "What a model or an importance matrix is")) {
   app()
       .add_option("MODEL", tree.invocation.info_path, "Hugging Face directory, GGUF file or imatrix")
+      ->type_name(kPathValue)
       ->required();
   app().footer(
       "Examples:\n"

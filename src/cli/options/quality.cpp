@@ -3,6 +3,7 @@
 #include "llmq/core/error.hpp"
 
 #include "cli/options/commands.hpp"
+#include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
 namespace {
@@ -47,11 +48,16 @@ QualityReportParser::QualityReportParser(CommandTree tree)
 
 void QualityReportParser::add_options(Invocation& invocation) {
   QualityOptions& options = invocation.quality;
-  app().add_option("ORIGINAL", options.original, "Hugging Face directory or GGUF file")->required();
-  app().add_option("QUANTIZED", options.quantized, "GGUF file")->required();
-  app().add_option("--calibration-data", calibration_data_,
-                   "Text: .txt, .json or .jsonl (default: built-in evaluation text)");
-  app().add_option("--text", text_, "Another name of --calibration-data");
+  app()
+      .add_option("ORIGINAL", options.original, "Hugging Face directory or GGUF file")
+      ->type_name(kPathValue)
+      ->required();
+  app().add_option("QUANTIZED", options.quantized, "GGUF file")->type_name(kFileValue)->required();
+  app()
+      .add_option("--calibration-data", calibration_data_,
+                  "Text: .txt, .json or .jsonl (default: built-in evaluation text)")
+      ->type_name(kFileValue);
+  app().add_option("--text", text_, "Another name of --calibration-data")->type_name(kFileValue);
   app()
       .add_option("--calibration-samples", calibration_samples_, "Chunks of ctx tokens (default: 256)")
       ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
@@ -64,8 +70,10 @@ void QualityReportParser::add_options(Invocation& invocation) {
       ->check(CLI::Range(std::uint64_t{4}, kMaxCtx));
   app().add_flag("--include-layers", options.include_layers,
                  "Also compare the weights, by layer and by tensor");
-  app().add_option("-o,--output", invocation.quality_output,
-                   "Also write the report to this .json or .qreport file");
+  app()
+      .add_option("-o,--output", invocation.quality_output,
+                  "Also write the report to this .json or .qreport file")
+      ->type_name(kFileValue);
 }
 
 void QualityReportParser::finish(Invocation& invocation) const {

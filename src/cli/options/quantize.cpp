@@ -3,21 +3,15 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
-#include "llmq/quant/type_policy.hpp"
 
 #include "cli/options/checkpoint.hpp"
 #include "cli/options/commands.hpp"
+#include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
 namespace {
 
-std::string level_list() {
-  std::vector<std::string_view> names;
-  for (const FileLevel& level : file_levels()) {
-    if (level.available) names.push_back(level.name);
-  }
-  return fmt::format("{}", fmt::join(names, " "));
-}
+std::string level_list() { return fmt::format("{}", fmt::join(available_levels(), " ")); }
 
 class QuantizeParser final : public CommandParser {
  public:
@@ -48,14 +42,26 @@ QuantizeParser::QuantizeParser(CommandTree tree)
 }
 
 void QuantizeParser::add_options(QuantizeOptions& options) {
-  app().add_option("MODEL", options.model, "Hugging Face directory or GGUF file")->required();
-  app().add_option("OUTPUT_FORMAT", output_format_, "gguf")->required();
-  app().add_option("-q,--quant-level", options.level, "File type: " + level_list());
-  app().add_option("-o,--output-dir", options.output_dir, "Directory of the output")->capture_default_str();
-  app().add_option("-n,--output-name", options.output_name, "File name (default: MODEL-LEVEL.gguf)");
-  app().add_option("--imatrix", options.imatrix, "Importance matrix (HDF5, llama.cpp GGUF or .dat)");
-  app().add_option("--calibration-data", calibration_data_,
-                   "Text for what a level measures by itself; a fixed level measures nothing");
+  app()
+      .add_option("MODEL", options.model, "Hugging Face directory or GGUF file")
+      ->type_name(kPathValue)
+      ->required();
+  app().add_option("OUTPUT_FORMAT", output_format_, "Form of the output")->type_name("gguf")->required();
+  app().add_option("-q,--quant-level", options.level, "File type: " + level_list())->type_name(kLevelValue);
+  app()
+      .add_option("-o,--output-dir", options.output_dir, "Directory of the output")
+      ->type_name(kDirectoryValue)
+      ->capture_default_str();
+  app()
+      .add_option("-n,--output-name", options.output_name, "File name (default: MODEL-LEVEL.gguf)")
+      ->type_name(kNameValue);
+  app()
+      .add_option("--imatrix", options.imatrix, "Importance matrix (HDF5, llama.cpp GGUF or .dat)")
+      ->type_name(kFileValue);
+  app()
+      .add_option("--calibration-data", calibration_data_,
+                  "Text for what a level measures by itself; a fixed level measures nothing")
+      ->type_name(kFileValue);
   app()
       .add_option("--calibration-samples", calibration_samples_, "Samples of that text")
       ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
