@@ -6,44 +6,45 @@ namespace llmq {
 
 namespace {
 
-/// One row per exit code: its name in JSON results, and what to do where the place of the error knows nothing
-/// better.
-struct ErrorRow {
-  ExitCode code;
-  std::string_view type;
-  std::string_view suggestion;
-};
-
-constexpr ErrorRow kRows[] = {
-    {ExitCode::ok, "Success", ""},
-    {ExitCode::general, "GeneralError", "Check disk space and permissions, then run again"},
-    {ExitCode::invalid_arguments, "InvalidArgumentsError", "See llm-quantize COMMAND --help"},
-    {ExitCode::model_not_found, "ModelNotFoundError",
+constexpr ExitCodeRow kRows[] = {
+    {ExitCode::ok, "Success", "success", ""},
+    {ExitCode::general, "GeneralError", "reading or writing failed during the run, anything else",
+     "Check disk space and permissions, then run again"},
+    {ExitCode::invalid_arguments, "InvalidArgumentsError",
+     "unknown option, level or format; output exists; input is the output; directory not writable",
+     "See llm-quantize COMMAND --help"},
+    {ExitCode::model_not_found, "ModelNotFoundError", "path, config.json, weights or a shard missing",
      "Check the path; a model is a Hugging Face directory or a GGUF file"},
-    {ExitCode::authentication_required, "AuthenticationRequiredError",
+    {ExitCode::authentication_required, "AuthenticationRequiredError", "",
      "Set HF_TOKEN to a token that may read this model"},
-    {ExitCode::out_of_memory, "OutOfMemoryError",
+    {ExitCode::out_of_memory, "OutOfMemoryError", "the plan exceeds --mem-per-rank, or allocation failed",
      "Give more memory with --mem-per-rank, or use fewer threads"},
-    {ExitCode::validation, "ValidationError", "The file is damaged or incomplete; fetch it again"},
-    {ExitCode::checkpoint, "CheckpointError", "Start without --resume, or choose another --checkpoint-dir"},
-    {ExitCode::unsupported_conversion, "UnsupportedConversionError", "See --help for what is supported"},
-    {ExitCode::cancelled, "CancelledError", "Use --force to go on without asking"},
-    {ExitCode::imatrix, "ImatrixError", "Make one with: llm-quantize analyze MODEL"},
-    {ExitCode::quality_degradation, "QualityDegradationError",
+    {ExitCode::validation, "ValidationError",
+     "malformed model files; NaN or Inf in weights; not enough disk at the check",
+     "The file is damaged or incomplete; fetch it again"},
+    {ExitCode::checkpoint, "CheckpointError", "--resume: missing, damaged, of another run; or in use",
+     "Start without --resume, or choose another --checkpoint-dir"},
+    {ExitCode::unsupported_conversion, "UnsupportedConversionError",
+     "architecture, level or format not supported", "See --help for what is supported"},
+    {ExitCode::cancelled, "CancelledError", "", "Use --force to go on without asking"},
+    {ExitCode::imatrix, "ImatrixError", "missing, invalid, or of another model",
+     "Make one with: llm-quantize analyze MODEL"},
+    {ExitCode::quality_degradation, "QualityDegradationError", "",
      "Try using --protect-super-weights or a less aggressive profile"},
-    {ExitCode::coherence_check, "CoherenceCheckFailed",
+    {ExitCode::coherence_check, "CoherenceCheckFailed", "",
      "Ultra-low-bit quantization may be too aggressive. Consider Q2_K or dynamic quantization"},
-    {ExitCode::profile, "ProfileError", "See llm-quantize profile list"},
-    {ExitCode::smoothquant, "SmoothQuantError", "Try another --alpha"},
-    {ExitCode::calibration_data, "CalibrationDataError",
+    {ExitCode::profile, "ProfileError", "", "See llm-quantize profile list"},
+    {ExitCode::smoothquant, "SmoothQuantError", "", "Try another --alpha"},
+    {ExitCode::calibration_data, "CalibrationDataError", "text missing, empty, malformed, too short",
      "Give a .txt, .json or .jsonl text, or leave --calibration-data out for the built-in one"},
-    {ExitCode::importance, "ImportanceError",
+    {ExitCode::importance, "ImportanceError", "NaN or Inf in the pass",
      "Check that the checkpoint gives sensible output in its original form"},
-    {ExitCode::interrupted, "Interrupted", "Continue with --resume"},
+    {ExitCode::interrupted, "Interrupted", "stopped by a signal after committing a checkpoint",
+     "Continue with --resume"},
 };
 
-const ErrorRow& row_of(ExitCode code) noexcept {
-  for (const ErrorRow& row : kRows) {
+const ExitCodeRow& row_of(ExitCode code) noexcept {
+  for (const ExitCodeRow& row : kRows) {
     if (row.code == code) return row;
   }
   return kRows[1];
@@ -54,6 +55,8 @@ std::string format_error_text(const std::string& path, std::uint64_t offset, con
   return fmt::format("{}: {} (at byte {})", path, reason, offset);
 }
 }  // namespace
+
+std::span<const ExitCodeRow> exit_codes() noexcept { return kRows; }
 
 std::string_view error_type(ExitCode code) noexcept { return row_of(code).type; }
 

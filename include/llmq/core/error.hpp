@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -31,6 +32,17 @@ enum class ExitCode : int {
   importance = 16,
   interrupted = 75,
 };
+
+/// What is said of a code everywhere: in JSON results, in the manual and in docs/exit-codes.md.
+struct ExitCodeRow {
+  ExitCode code;
+  std::string_view type;        ///< error_type of JSON results
+  std::string_view when;        ///< empty: reserved by the contract, no command ends with it yet
+  std::string_view suggestion;  ///< where the place of the error knows nothing better
+};
+
+/// One row per code, in their order.
+std::span<const ExitCodeRow> exit_codes() noexcept;
 
 /// Name of the error as it stands in JSON results, e.g. `ValidationError` for ExitCode::validation.
 std::string_view error_type(ExitCode code) noexcept;

@@ -1,0 +1,43 @@
+// What the manual says beside commands and options: the environment and the files of a run.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+namespace llmq::cli {
+
+struct Described {
+  std::string_view name;
+  std::string_view text;
+};
+
+/// A test compares the LLM_QUANTIZE_ names with those in the sources.
+inline constexpr Described kEnvironment[] = {
+    {"LLM_QUANTIZE_CHECKPOINT_DIR",
+     "Directory of unfinished work where --checkpoint-dir is not given (default: ./.checkpoint)."},
+    {"LLM_QUANTIZE_QUALITY_THRESHOLD",
+     "Growth of the perplexity in percent above which the quality commands warn (default: 20)."},
+    {"LLM_QUANTIZE_MODULE_DIR",
+     "Directory of the modules that run models and read tokenizer.model (default: beside the program, as "
+     "installed)."},
+    {"OMP_NUM_THREADS, SLURM_CPUS_PER_TASK",
+     "Threads of a rank where --threads is not given, in this order."},
+    {"OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK",
+     "Set by launchers; with --comm auto any of them starts MPI."},
+};
+
+inline constexpr Described kFiles[] = {
+    {"MODEL/config.json, MODEL/*.safetensors, MODEL/tokenizer.json, MODEL/tokenizer.model",
+     "A model as Hugging Face directory."},
+    {"./MODEL-LEVEL.gguf",
+     "What quantize writes. Until it is complete and verified it is called NAME.gguf.partial."},
+    {"./MODEL.imatrix",
+     "What analyze writes: an importance matrix in HDF5. quantize also reads the two importance matrix "
+     "formats "
+     "of llama.cpp."},
+    {"./.checkpoint",
+     "Unfinished work, one subdirectory a job; removed when the job succeeds. --resume continues it on any "
+     "number of ranks."},
+};
+
+}  // namespace llmq::cli
