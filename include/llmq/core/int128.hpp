@@ -5,6 +5,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -17,18 +18,25 @@ __extension__ using UInt128 = unsigned __int128;
 
 /// value -> integer multiple of 2^-fraction_bits, rounded to nearest even. The integer part of a finite f64
 /// below 2^(126 - fraction_bits) fits; everything else, NaN included, throws Error(importance).
+/// No libm call: this runs for every column of every sample. fraction_bits: 0 to 1022.
 inline Int128 to_fixed(double value, int fraction_bits) {
-  const double scaled = std::ldexp(value, fraction_bits);
-  if (!(std::fabs(scaled) < 0x1p126)) {
+  constexpr std::uint64_t kImplicitOne = std::uint64_t{1} << 52;
+  // Times a power of two is exact; overflow gives infinity, which is refused.
+  const double scaled = value * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + fraction_bits) << 52);
+  const double magnitude = std::fabs(scaled);
+  if (!(magnitude < 0x1p126)) {
     throw Error(ExitCode::importance, "a statistic is not finite or exceeds the range of its accumulator");
   }
-  const double rounded = std::nearbyint(scaled);
-  // Split so that each half converts exactly: |high| < 2^63 and 0 <= low < 2^64.
-  const double high = std::floor(std::ldexp(rounded, -64));
-  const double low = rounded - std::ldexp(high, 64);
-  return static_cast<Int128>(
-      (static_cast<UInt128>(static_cast<std::uint64_t>(static_cast<std::int64_t>(high))) << 64) |
-      static_cast<std::uint64_t>(low));
+  if (magnitude < 0x1p52) {
+    // Between 2^52 and 2^53 neighbours are 1 apart: adding 2^52 rounds to nearest even.
+    const double shift = std::copysign(0x1p52, scaled);
+    return static_cast<std::int64_t>((scaled + shift) - shift);
+  }
+  // A whole number already: its 53 bits, shifted left by 0 to 73.
+  const auto bits = std::bit_cast<std::uint64_t>(magnitude);
+  const auto whole = static_cast<Int128>(static_cast<UInt128>((bits & (kImplicitOne - 1)) | kImplicitOne)
+                                         << ((bits >> 52) - 1075));
+  return scaled < 0 ? -whole : whole;
 }
 
 /// Nearest f64 of a fixed-point value; the same bits everywhere for the same integer.

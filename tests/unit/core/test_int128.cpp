@@ -36,6 +36,48 @@ TEST(Fixed128, any_grouping_of_terms_gives_the_same_sum) {
   EXPECT_EQ(add_fixed(odd, even), forward);
 }
 
+/// The definition: scale, round, split the magnitude into halves that convert exactly. (Of a negative number
+/// the low half, 2^64 less something, would not.)
+Int128 plainly_fixed(double value, int fraction_bits) {
+  const double rounded = std::nearbyint(std::ldexp(std::fabs(value), fraction_bits));
+  const double high = std::floor(std::ldexp(rounded, -64));
+  const double low = rounded - std::ldexp(high, 64);
+  const auto magnitude = static_cast<Int128>((static_cast<UInt128>(static_cast<std::uint64_t>(high)) << 64) |
+                                             static_cast<std::uint64_t>(low));
+  return value < 0 ? -magnitude : magnitude;
+}
+
+TEST(Fixed128, small_negative_values_are_exact) {
+  for (volatile double units : {-1.0, -2.0, -256.0, -1023.0, -1025.0, -0x1p40 - 1}) {
+    const double value = std::ldexp(units, -60);  // volatile: not folded by the compiler
+    EXPECT_TRUE(to_fixed(value, 60) == static_cast<Int128>(units)) << units;
+  }
+}
+
+TEST(Fixed128, conversion_equals_its_definition_in_every_binade) {
+  std::mt19937_64 random(3);
+  std::uniform_real_distribution<double> draw(1, 2);
+  for (const int bits : {40, 60}) {
+    for (int exponent = -1074; exponent < 126 - bits; ++exponent) {
+      for (int i = 0; i < 50; ++i) {
+        const double value = std::ldexp(draw(random), exponent) * (i % 2 == 0 ? 1 : -1);
+        ASSERT_TRUE(to_fixed(value, bits) == plainly_fixed(value, bits)) << value << " with " << bits;
+      }
+    }
+    // Halfway cases, and the neighbours of the places where the method changes.
+    for (const double scaled : {0.5, 1.5, 2.5, 0x1p51 + 0.5, 0x1p52 - 0.5, 0x1p52, 0x1p53 - 1, 0x1p63, 0x1p64,
+                                0x1p126 - 0x1p73, 0.0}) {
+      for (const double sign : {1.0, -1.0}) {
+        for (const double near : {-1.0, 0.0, 1.0}) {
+          const double value = std::ldexp(sign * std::nextafter(scaled, scaled + near), -bits);
+          if (std::fabs(value) >= std::ldexp(1.0, 126 - bits)) continue;
+          EXPECT_TRUE(to_fixed(value, bits) == plainly_fixed(value, bits)) << value << " with " << bits;
+        }
+      }
+    }
+  }
+}
+
 TEST(Fixed128, nan_infinity_and_overflow_are_errors) {
   EXPECT_THROW(to_fixed(std::numeric_limits<double>::quiet_NaN(), 60), Error);
   EXPECT_THROW(to_fixed(std::numeric_limits<double>::infinity(), 60), Error);
