@@ -1,39 +1,13 @@
 #include "llmq/importance/accumulator.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 
 #include "llmq/core/error.hpp"
 
+#include "importance/column_sums.hpp"
+
 namespace llmq {
 namespace {
-
-/// Columns worked on at once: their f64 partials stay in L1 while the token rows stream by.
-constexpr std::size_t kColumnTile = 256;
-
-struct TilePartials {
-  std::array<double, kColumnTile> sum{};
-  std::array<double, kColumnTile> sum_sq{};
-  std::array<double, kColumnTile> sum_quad{};
-  std::array<float, kColumnTile> max_abs{};
-};
-
-/// f64 partials of columns [first, first + width) in token order.
-void reduce_tile(const float* x, std::size_t tokens, std::size_t stride, std::size_t width,
-                 TilePartials& tile) {
-  for (std::size_t token = 0; token < tokens; ++token) {
-    const float* row = x + token * stride;
-    for (std::size_t j = 0; j < width; ++j) {
-      const double value = row[j];
-      const double square = value * value;
-      tile.sum[j] += value;
-      tile.sum_sq[j] += square;
-      tile.sum_quad[j] += square * square;
-      tile.max_abs[j] = std::max(tile.max_abs[j], std::fabs(row[j]));
-    }
-  }
-}
 
 void add_all(std::vector<Int128>& to, const std::vector<Int128>& from) {
   for (std::size_t j = 0; j < to.size(); ++j) to[j] = add_fixed(to[j], from[j]);
@@ -52,7 +26,7 @@ void InputAccumulator::add_sample(std::span<const float> x) {
   for (std::size_t first = 0; first < columns; first += kColumnTile) {
     const std::size_t width = std::min(kColumnTile, columns - first);
     TilePartials tile;
-    reduce_tile(x.data() + first, tokens, columns, width, tile);
+    add_rows_to_tile(x.data() + first, tokens, columns, width, tile);
     for (std::size_t j = 0; j < width; ++j) {
       const std::size_t column = first + j;
       // NaN and Inf reach the square sum, where to_fixed refuses them.
