@@ -9,8 +9,8 @@ HWY_BEFORE_NAMESPACE();
 namespace llmq::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// One vector of columns over `rows` rows. The three sums are loaded and stored once for several rows: a row at
-/// a time, the seven memory accesses would cost more than the six operations between them.
+/// One vector of columns over `rows` rows. The three sums are loaded and stored once for several rows: a row
+/// at a time, the seven memory accesses would cost more than the six operations between them.
 template <class D>
 HWY_INLINE void add_columns(D d, const float* x, std::size_t rows, std::size_t stride, std::size_t column,
                             TilePartials& tile) {

@@ -158,10 +158,16 @@ class HfSource final : public ModelSource {
       checkpoint_.read(stored, first_elem * width, std::as_writable_bytes(out));
       return;
     }
+    // Pieces that stay in L2 between reading and widening.
+    constexpr std::size_t kPieceElems = std::size_t{64} << 10;
     thread_local std::vector<std::byte> raw;
-    raw.resize(out.size() * width);
-    checkpoint_.read(stored, first_elem * width, raw);
-    widen_to_f32(stored.dtype, raw, out);
+    raw.resize(std::min(out.size(), kPieceElems) * width);
+    for (std::size_t done = 0; done < out.size(); done += kPieceElems) {
+      const std::size_t count = std::min(kPieceElems, out.size() - done);
+      const std::span<std::byte> piece(raw.data(), count * width);
+      checkpoint_.read(stored, (first_elem + done) * width, piece);
+      widen_to_f32(stored.dtype, piece, out.subspan(done, count));
+    }
   }
 
   /// GGUF rows [first, ...) of a permuted tensor. Whole heads are read in one run and spread in memory.

@@ -200,7 +200,8 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   result.ctx = samples.ctx;
   result.layer_groups = grid.layer_groups;
   result.sample_groups = grid.sample_groups;
-  for (const char* phase : {"load", "compute", "exchange", "checkpoint"}) {
+  for (const char* phase :
+       {"load", "compute", "exchange", "checkpoint", "matmul", "attention", "elementwise", "statistics"}) {
     const auto found = run.seconds().find(phase);
     const auto micros = static_cast<std::int64_t>((found == run.seconds().end() ? 0.0 : found->second) * 1e6);
     result.phase_seconds[phase] =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -201,6 +202,12 @@ void AnalyzeRun::execute() {
     walk_pipeline();
   }
   bar_->finish();
+  const StageSeconds stages = pass_->stage_seconds();
+  seconds_["matmul"] = stages.matmul;
+  seconds_["attention"] = stages.attention;
+  seconds_["elementwise"] = stages.elementwise;
+  seconds_["statistics"] =
+      std::chrono::duration<double>(std::chrono::steady_clock::duration(statistics_time_.load())).count();
 }
 
 void AnalyzeRun::embed(std::uint64_t sample) {
@@ -217,9 +224,11 @@ void AnalyzeRun::embed(std::uint64_t sample) {
 
 void AnalyzeRun::check_state(std::uint64_t sample, std::uint32_t layer) const {
   const std::vector<float>& state = states_.at(sample);
+  bool sound = true;  // no early exit: such a loop becomes vector code
+  for (const float value : state) sound &= std::fabs(value) <= std::numeric_limits<float>::max();
+  if (sound) return;
   const auto bad =
       std::find_if(state.begin(), state.end(), [](float value) { return !std::isfinite(value); });
-  if (bad == state.end()) return;
   throw Error(ExitCode::importance, fmt::format("layer {} gives {} for sample {}", layer, *bad, sample),
               "Check the weights of this layer with: llm-quantize quantize MODEL gguf -q F32 --dry-run");
 }
@@ -230,7 +239,9 @@ void AnalyzeRun::advance_sample(std::uint64_t sample, std::uint32_t layer, const
   try {
     pass_->run_layer(weights, states_.at(sample),
                      [&](MatmulInput input, std::span<const float> x, std::size_t) {
+                       const auto start = std::chrono::steady_clock::now();
                        into[static_cast<std::size_t>(input)].add_sample(x);
+                       statistics_time_ += (std::chrono::steady_clock::now() - start).count();
                      });
   } catch (const Error& error) {
     if (error.code() != ExitCode::importance) throw;

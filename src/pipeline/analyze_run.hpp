@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -52,7 +53,8 @@ class AnalyzeRun {
   /// Collective: the finished statistics, on rank 0 (empty elsewhere).
   std::vector<LayerAccumulators> take_totals();
 
-  /// Seconds this rank spent in load, compute, exchange, checkpoint.
+  /// Seconds this rank spent in load, compute, exchange, checkpoint. What compute consists of, summed over
+  /// threads: matmul, attention, elementwise, statistics.
   const std::map<std::string, double>& seconds() const noexcept { return seconds_; }
 
   /// Bytes a rank needs with this grid. Pure; used to choose the grid.
@@ -102,6 +104,7 @@ class AnalyzeRun {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::unique_ptr<ProgressBar> bar_;
   std::map<std::string, double> seconds_;
+  std::atomic<std::chrono::steady_clock::rep> statistics_time_{0};  ///< of all threads
 };
 
 }  // namespace llmq

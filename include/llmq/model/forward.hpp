@@ -36,6 +36,13 @@ class LayerWeights {
   virtual std::uint64_t bytes() const noexcept = 0;
 };
 
+/// Seconds spent inside run_layer, summed over threads, without observers.
+struct StageSeconds {
+  double matmul = 0;       ///< products with weights
+  double attention = 0;    ///< rotation, scores, softmax, values
+  double elementwise = 0;  ///< norms, SwiGLU
+};
+
 class ForwardPass {
  public:
   virtual ~ForwardPass() = default;
@@ -60,6 +67,8 @@ class ForwardPass {
                         std::span<float> logits) const = 0;
   /// Bytes of scratch one thread needs to run one sample of `tokens`.
   virtual std::uint64_t scratch_bytes(std::size_t tokens) const noexcept = 0;
+  /// Since the pass was made. May be called at any time.
+  virtual StageSeconds stage_seconds() const noexcept = 0;
 };
 
 /// Loads the torch module (once a process) and builds the pass for a model.

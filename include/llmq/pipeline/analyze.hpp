@@ -39,7 +39,9 @@ struct AnalyzeResult {
   double seconds = 0;
   double tokens_per_second = 0;
   std::uint64_t peak_memory_bytes = 0;
-  std::map<std::string, double> phase_seconds;  ///< load, compute, exchange, checkpoint: largest over ranks
+  /// load, compute, exchange, checkpoint; what compute consists of, summed over the threads of a rank:
+  /// matmul, attention, elementwise, statistics. Largest over ranks.
+  std::map<std::string, double> phase_seconds;
 };
 
 /// Collective. @throws Error with the contract's codes; Error(interrupted) after a committed checkpoint.

@@ -3,54 +3,83 @@
 #include <algorithm>
 #include <cmath>
 
-#include <ATen/ATen.h>
+#include "model/torch/matmul.hpp"
+#include "model/torch/softmax.hpp"
 
 namespace llmq::torch_pass {
 namespace {
 
-constexpr std::size_t kQueryRows = 128;
+/// Rows of a stacked product. 256 rows against 512 keys are 512 KiB of scores, which stay in L2.
+constexpr std::size_t kStackedRows = 256;
+constexpr std::size_t kFewestTokens = 16;
+constexpr std::size_t kMostTokens = 128;
 
-at::Tensor view(float* data, std::size_t rows, std::size_t columns, std::size_t stride) {
-  return at::from_blob(data, {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)},
-                       {static_cast<std::int64_t>(stride), 1}, at::TensorOptions().dtype(at::kFloat));
-}
+/// One block of tokens of one key head.
+struct Block {
+  std::size_t kv_head;
+  std::size_t begin;
+  std::size_t rows;
+};
 
-/// Softmax over the first `visible` scores of a row, the rest become 0.
-void softmax_row(float* row, std::size_t visible, std::size_t width, float scale) {
-  float top = row[0];
-  for (std::size_t k = 1; k < visible; ++k) top = std::max(top, row[k]);
-  for (std::size_t k = 0; k < visible; ++k) row[k] = std::exp((row[k] - top) * scale);
-  double sum = 0;
-  for (std::size_t k = 0; k < visible; ++k) sum += static_cast<double>(row[k]);
-  const auto inverse = static_cast<float>(1.0 / sum);
-  for (std::size_t k = 0; k < visible; ++k) row[k] *= inverse;
-  std::fill(row + visible, row + width, 0.0F);
+void attend_block(const AttentionShape& shape, const Rope& rope, const Block& block, const float* qkv,
+                  float* out, AttentionScratch& scratch) {
+  const std::size_t stride = shape.qkv_width();
+  const std::size_t out_stride = shape.heads * shape.head_dim;
+  const std::size_t dim = shape.head_dim;
+  const std::size_t first_head = block.kv_head * shape.group();
+  const std::size_t rows = block.rows;
+  const std::size_t stacked_rows = shape.group() * rows;
+  const std::size_t width = block.begin + rows;
+  const float* keys = qkv + (shape.heads + block.kv_head) * dim;
+  const float* values = keys + shape.kv_heads * dim;
+  float* stacked = scratch.stacked.data();
+  float* scores = scratch.scores.data();
+
+  for (std::size_t member = 0; member < shape.group(); ++member) {
+    rope.rotate(qkv + block.begin * stride + (first_head + member) * dim, stride, block.begin, rows,
+                stacked + member * rows * dim, dim);
+  }
+  multiply_transposed({stacked, stacked_rows, dim, dim}, {keys, width, dim, stride},
+                      {scores, stacked_rows, width, width}, Product::replace);
+  const float scale = 1.0F / std::sqrt(static_cast<float>(dim));
+  for (std::size_t member = 0; member < shape.group(); ++member) {
+    causal_softmax(scores + member * rows * width, rows, block.begin + 1, width, width, scale,
+                   scratch.inverse_sums.data() + member * rows);
+  }
+  multiply({scores, stacked_rows, width, width}, {values, width, dim, stride},
+           {stacked, stacked_rows, dim, dim});
+  for (std::size_t member = 0; member < shape.group(); ++member) {
+    for (std::size_t row = 0; row < rows; ++row) {
+      const float inverse_sum = scratch.inverse_sums[member * rows + row];
+      const float* from = stacked + (member * rows + row) * dim;
+      float* to = out + (block.begin + row) * out_stride + (first_head + member) * dim;
+      for (std::size_t c = 0; c < dim; ++c) to[c] = from[c] * inverse_sum;
+    }
+  }
 }
 
 }  // namespace
 
-void attention(const AttentionShape& shape, float* qkv, float* out, std::vector<float>& scores) {
-  const std::size_t stride = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
-  const std::size_t out_stride = shape.heads * shape.head_dim;
-  const std::size_t group = shape.heads / shape.kv_heads;
-  const float scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
-  scores.resize(kQueryRows * shape.tokens);
-  for (std::size_t head = 0; head < shape.heads; ++head) {
-    float* queries = qkv + head * shape.head_dim;
-    float* keys = qkv + (shape.heads + head / group) * shape.head_dim;
-    float* values = keys + shape.kv_heads * shape.head_dim;
-    for (std::size_t begin = 0; begin < shape.tokens; begin += kQueryRows) {
-      const std::size_t rows = std::min(kQueryRows, shape.tokens - begin);
-      const std::size_t width = begin + rows;
-      at::Tensor product = view(scores.data(), rows, width, width);
-      at::mm_out(product, view(queries + begin * stride, rows, shape.head_dim, stride),
-                 view(keys, width, shape.head_dim, stride).t());
-      for (std::size_t row = 0; row < rows; ++row) {
-        softmax_row(scores.data() + row * width, begin + row + 1, width, scale);
-      }
-      at::Tensor result =
-          view(out + begin * out_stride + head * shape.head_dim, rows, shape.head_dim, out_stride);
-      at::mm_out(result, product, view(values, width, shape.head_dim, stride));
+std::size_t AttentionShape::block_tokens() const noexcept {
+  return std::min(tokens, std::clamp(kStackedRows / group(), kFewestTokens, kMostTokens));
+}
+
+std::size_t scratch_values(const AttentionShape& shape) noexcept {
+  return shape.group() * shape.block_tokens() * (shape.head_dim + shape.tokens + 1);
+}
+
+void attention(const AttentionShape& shape, const Rope& rope, float* qkv, float* out,
+               AttentionScratch& scratch) {
+  const std::size_t stacked_rows = shape.group() * shape.block_tokens();
+  scratch.stacked.resize(stacked_rows * shape.head_dim);
+  scratch.scores.resize(stacked_rows * shape.tokens);
+  scratch.inverse_sums.resize(stacked_rows);
+  for (std::size_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+    float* keys = qkv + (shape.heads + kv_head) * shape.head_dim;
+    rope.rotate(keys, shape.qkv_width(), 0, shape.tokens, keys, shape.qkv_width());
+    for (std::size_t begin = 0; begin < shape.tokens; begin += shape.block_tokens()) {
+      attend_block(shape, rope, {kv_head, begin, std::min(shape.block_tokens(), shape.tokens - begin)}, qkv,
+                   out, scratch);
     }
   }
 }

@@ -2,75 +2,114 @@
 
 #include <cmath>
 
-namespace llmq::torch_pass {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "model/torch/elementwise.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "model/torch/vectors-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace llmq::torch_pass::HWY_NAMESPACE {
+
+/// Sum of squares in f64. Lane l of 8 sums columns l, l + 8, ...; the lanes are then added in order, and the
+/// columns beyond the last whole 8 one by one. Eight lanes are one, two or four vectors.
+HWY_INLINE double sum_of_squares(const float* x, std::size_t width) {
+  constexpr std::size_t kLanes = 8;
+  HWY_ALIGN double lanes[kLanes] = {};
+  const std::size_t whole = width / kLanes * kLanes;
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t j = 0; j < whole; j += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] += static_cast<double>(x[j + lane]) * static_cast<double>(x[j + lane]);
+    }
+  }
+#else
+#if HWY_HAVE_SCALABLE
+  const hn::FixedTag<double, 2> d;
+#else
+  const hn::CappedTag<double, kLanes> d;
+#endif
+  constexpr std::size_t kStep = hn::MaxLanes(d);
+  const hn::Rebind<float, decltype(d)> narrow;
+  const auto add_square = [&](auto sum, const float* at) HWY_ATTR {
+    const auto value = hn::PromoteTo(d, hn::LoadU(narrow, at));
+    return hn::Add(sum, hn::Mul(value, value));
+  };
+  auto sum0 = hn::Zero(d), sum1 = hn::Zero(d), sum2 = hn::Zero(d), sum3 = hn::Zero(d);
+  for (std::size_t j = 0; j < whole; j += kLanes) {
+    sum0 = add_square(sum0, x + j);
+    if constexpr (kStep <= 4) sum1 = add_square(sum1, x + j + kStep);
+    if constexpr (kStep <= 2) {
+      sum2 = add_square(sum2, x + j + 2 * kStep);
+      sum3 = add_square(sum3, x + j + 3 * kStep);
+    }
+  }
+  hn::StoreU(sum0, d, lanes);
+  if constexpr (kStep <= 4) hn::StoreU(sum1, d, lanes + kStep);
+  if constexpr (kStep <= 2) {
+    hn::StoreU(sum2, d, lanes + 2 * kStep);
+    hn::StoreU(sum3, d, lanes + 3 * kStep);
+  }
+#endif
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  for (std::size_t j = whole; j < width; ++j) sum += static_cast<double>(x[j]) * static_cast<double>(x[j]);
+  return sum;
+}
 
 void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens, std::size_t width,
               float* out) {
-  constexpr std::size_t kLanes = 8;  // fixed number of partial sums: vectorizes, and the order never changes
   for (std::size_t t = 0; t < tokens; ++t, x += width, out += width) {
-    double lanes[kLanes] = {};
-    const std::size_t whole = width / kLanes * kLanes;
-    for (std::size_t j = 0; j < whole; j += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        lanes[lane] += static_cast<double>(x[j + lane]) * static_cast<double>(x[j + lane]);
-      }
-    }
-    double sum = 0;
-    for (const double lane : lanes) sum += lane;
-    for (std::size_t j = whole; j < width; ++j) sum += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-    const auto scale =
-        static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(width) + static_cast<double>(eps)));
-    for (std::size_t j = 0; j < width; ++j) out[j] = x[j] * scale * weight[j];
+    const double mean = sum_of_squares(x, width) / static_cast<double>(width);
+    const auto scale = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
+    for_each_pair(x, weight, width, out, [scale](auto d, auto value, auto gain) HWY_ATTR {
+      return hn::Mul(hn::Mul(value, hn::Set(d, scale)), gain);
+    });
   }
 }
 
-void add_rows(float* x, const float* y, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) x[i] += y[i];
-}
-
-void add_bias(float* x, const float* bias, std::size_t tokens, std::size_t width, std::size_t stride) {
-  if (bias == nullptr) return;
-  for (std::size_t t = 0; t < tokens; ++t, x += stride) {
-    for (std::size_t j = 0; j < width; ++j) x[j] += bias[j];
+void add_bias(float* x, const float* bias, std::size_t tokens, std::size_t width) {
+  for (std::size_t t = 0; t < tokens; ++t, x += width) {
+    for_each_pair(x, bias, width, x,
+                  [](auto, auto value, auto term) HWY_ATTR { return hn::Add(value, term); });
   }
 }
 
 void swiglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out) {
   for (std::size_t t = 0; t < tokens; ++t, gate_up += 2 * width, out += width) {
-    for (std::size_t j = 0; j < width; ++j) {
-      const float gate = gate_up[j];
-      out[j] = gate / (1.0F + std::exp(-gate)) * gate_up[width + j];
-    }
+    for_each_pair(gate_up, gate_up + width, width, out, [](auto d, auto gate, auto up) HWY_ATTR {
+      // With e = e^-|g|: g / (1 + e) for positive g, g e / (1 + e) for negative: nothing overflows.
+      const auto e = exp_of_nonpositive(d, hn::Neg(hn::Abs(gate)));
+      const auto share = hn::IfThenElse(hn::Lt(gate, hn::Zero(d)), hn::Mul(gate, e), gate);
+      return hn::Mul(hn::Div(share, hn::Add(hn::Set(d, 1.0F), e)), up);
+    });
   }
 }
 
-Rope::Rope(const std::vector<float>& inverse_frequencies, std::size_t max_positions)
-    : half_(inverse_frequencies.size()), cos_(max_positions * half_), sin_(max_positions * half_) {
-  for (std::size_t position = 0; position < max_positions; ++position) {
-    for (std::size_t c = 0; c < half_; ++c) {
-      // The angle is formed in f32, as runtimes do; its sine and cosine in f64, rounded once.
-      const float angle = static_cast<float>(position) * inverse_frequencies[c];
-      cos_[position * half_ + c] = static_cast<float>(std::cos(static_cast<double>(angle)));
-      sin_[position * half_ + c] = static_cast<float>(std::sin(static_cast<double>(angle)));
-    }
-  }
+}  // namespace llmq::torch_pass::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace llmq::torch_pass {
+namespace {
+HWY_EXPORT(rms_norm);
+HWY_EXPORT(add_bias);
+HWY_EXPORT(swiglu);
+}  // namespace
+
+void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens, std::size_t width,
+              float* out) {
+  HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, eps, tokens, width, out);
 }
 
-void Rope::rotate(float* x, std::size_t heads, std::size_t tokens, std::size_t stride) const {
-  for (std::size_t t = 0; t < tokens; ++t) {
-    const float* cosine = &cos_[t * half_];
-    const float* sine = &sin_[t * half_];
-    for (std::size_t head = 0; head < heads; ++head) {
-      float* first = x + t * stride + head * 2 * half_;
-      float* second = first + half_;
-      for (std::size_t c = 0; c < half_; ++c) {
-        const float a = first[c];
-        const float b = second[c];
-        first[c] = a * cosine[c] - b * sine[c];
-        second[c] = b * cosine[c] + a * sine[c];
-      }
-    }
-  }
+void add_bias(float* x, const float* bias, std::size_t tokens, std::size_t width) {
+  if (bias != nullptr) HWY_DYNAMIC_DISPATCH(add_bias)(x, bias, tokens, width);
+}
+
+void swiglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out) {
+  HWY_DYNAMIC_DISPATCH(swiglu)(gate_up, tokens, width, out);
 }
 
 }  // namespace llmq::torch_pass
+#endif

@@ -2,10 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstring>
-#include <dlfcn.h>
 #include <vector>
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -14,68 +12,14 @@
 
 #include "model/torch/attention.hpp"
 #include "model/torch/elementwise.hpp"
+#include "model/torch/matmul.hpp"
+#include "model/torch/rope.hpp"
+#include "model/torch/scratch.hpp"
+#include "model/torch/stage_clock.hpp"
+#include "model/torch/weights.hpp"
 
 namespace llmq::torch_pass {
 namespace {
-
-at::Tensor matrix(const float* data, std::size_t rows, std::size_t columns) {
-  return at::from_blob(const_cast<float*>(data),
-                       {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)},
-                       at::TensorOptions().dtype(at::kFloat));
-}
-
-/// Rows of f32 weights, [out_features, in_features], with optional bias.
-struct Linear {
-  std::vector<float> weight;
-  std::vector<float> bias;
-  std::size_t out_features = 0;
-  std::size_t in_features = 0;
-
-  /// y [tokens, out_features] = x [tokens, in_features] W^T + b
-  void apply(const float* x, std::size_t tokens, float* y) const {
-    at::Tensor result = matrix(y, tokens, out_features);
-    at::mm_out(result, matrix(x, tokens, in_features), matrix(weight.data(), out_features, in_features).t());
-    add_bias(y, bias.empty() ? nullptr : bias.data(), tokens, out_features, out_features);
-  }
-  std::uint64_t bytes() const noexcept { return 4 * (weight.size() + bias.size()); }
-};
-
-[[noreturn]] void missing(std::string_view name) {
-  throw Error(ExitCode::validation, fmt::format("tensor {} is missing", name),
-              "The checkpoint is incomplete; fetch it again");
-}
-
-std::vector<float> load_vector(const WeightLoader& weights, const std::string& name, std::size_t count) {
-  std::vector<float> values(count);
-  if (!weights(name, values)) missing(name);
-  return values;
-}
-
-struct Part {
-  std::string name;  // without ".weight"
-  std::size_t rows;
-};
-
-/// Parts stacked along the output, e.g. q, k and v.
-Linear load_linear(const WeightLoader& weights, const std::vector<Part>& parts, std::size_t in_features) {
-  Linear linear;
-  linear.in_features = in_features;
-  for (const Part& part : parts) linear.out_features += part.rows;
-  linear.weight.resize(linear.out_features * in_features);
-  std::vector<float> bias(linear.out_features, 0.0F);
-  bool has_bias = false;
-  std::size_t row = 0;
-  for (const Part& part : parts) {
-    if (!weights(part.name + ".weight",
-                 std::span(linear.weight).subspan(row * in_features, part.rows * in_features))) {
-      missing(part.name + ".weight");
-    }
-    has_bias = weights(part.name + ".bias", std::span(bias).subspan(row, part.rows)) || has_bias;
-    row += part.rows;
-  }
-  if (has_bias) linear.bias = std::move(bias);
-  return linear;
-}
 
 struct Layer final : LayerWeights {
   std::vector<float> attention_norm, ffn_norm;
@@ -87,7 +31,7 @@ struct Layer final : LayerWeights {
 };
 
 struct Embedding final : LayerWeights {
-  std::vector<float> table;
+  Values table;
   std::uint64_t bytes() const noexcept override { return 4 * table.size(); }
 };
 
@@ -97,32 +41,16 @@ struct Head final : LayerWeights {
   std::uint64_t bytes() const noexcept override { return 4 * norm.size() + output.bytes(); }
 };
 
-/// Buffers of one thread, grown once and kept.
-struct Scratch {
-  std::vector<float> normed, qkv, attended, projected, gate_up, activated, scores;
-};
-Scratch& thread_scratch() {
-  thread_local Scratch scratch;
-  return scratch;
-}
-
-/// One BLAS thread a call: threads of the program work on samples, and product bits depend on the thread
-/// count.
-std::string bind_blas_to_one_thread() {
+/// libtorch's own threads stay out: threads of the program work on samples.
+std::string bind_to_one_thread() {
   at::set_num_threads(1);
-  const auto set_threads = reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
-  const auto config = reinterpret_cast<char* (*)()>(::dlsym(RTLD_DEFAULT, "openblas_get_config"));
-  if (set_threads == nullptr) return "a BLAS that is not OpenBLAS (expect it to be slow)";
-  set_threads(1);
-  return config == nullptr ? "OpenBLAS" : config();
+  return open_blas();
 }
 
 class LlamaPass final : public ForwardPass {
  public:
   explicit LlamaPass(const ModelSpec& spec)
-      : spec_(spec),
-        rope_(inverse_frequencies(spec), spec.context_length),
-        blas_(bind_blas_to_one_thread()) {}
+      : spec_(spec), rope_(inverse_frequencies(spec), spec.context_length), blas_(bind_to_one_thread()) {}
 
   std::string description() const override {
     return fmt::format("libtorch {} with {}", LLMQ_TORCH_VERSION, blas_);
@@ -150,8 +78,8 @@ class LlamaPass final : public ForwardPass {
 
   std::unique_ptr<LayerWeights> load_embedding(const WeightLoader& weights) const override {
     auto loaded = std::make_unique<Embedding>();
-    loaded->table =
-        load_vector(weights, "token_embd.weight", std::size_t{spec_.vocab_size} * spec_.hidden_size);
+    loaded->table = Values(std::size_t{spec_.vocab_size} * spec_.hidden_size);
+    if (!weights("token_embd.weight", loaded->table.all())) missing_tensor("token_embd.weight");
     return loaded;
   }
 
@@ -160,10 +88,10 @@ class LlamaPass final : public ForwardPass {
     loaded->norm = load_vector(weights, "output_norm.weight", spec_.hidden_size);
     loaded->output.out_features = spec_.vocab_size;
     loaded->output.in_features = spec_.hidden_size;
-    loaded->output.weight.resize(std::size_t{spec_.vocab_size} * spec_.hidden_size);
-    if (!weights("output.weight", loaded->output.weight) &&
-        !weights("token_embd.weight", loaded->output.weight)) {
-      missing("token_embd.weight");
+    loaded->output.weight = Values(std::size_t{spec_.vocab_size} * spec_.hidden_size);
+    if (!weights("output.weight", loaded->output.weight.all()) &&
+        !weights("token_embd.weight", loaded->output.weight.all())) {
+      missing_tensor("token_embd.weight");
     }
     return loaded;
   }
@@ -180,56 +108,68 @@ class LlamaPass final : public ForwardPass {
 
   void run_layer(const LayerWeights& weights, std::span<float> hidden,
                  const MatmulObserver& observer) const override {
-    const at::NoGradGuard no_grad;
     const auto& layer = static_cast<const Layer&>(weights);
-    Scratch& scratch = thread_scratch();
+    const ScratchPool::Lease lease(scratch_);
+    Scratch& scratch = *lease;
+    StageClock clock(stages_);
     const std::size_t width = spec_.hidden_size;
+    const std::size_t ffn = spec_.intermediate_size;
     const std::size_t tokens = hidden.size() / width;
     if (tokens > spec_.context_length) throw InternalError("sample is longer than the model's context");
+    const AttentionShape shape = attention_shape(tokens);
     const auto watch = [&](MatmulInput input, const std::vector<float>& x, std::size_t columns) {
       if (observer) observer(input, std::span<const float>(x.data(), tokens * columns), columns);
+      clock.skip();
     };
     scratch.normed.resize(tokens * width);
-    scratch.projected.resize(tokens * width);
-    rms_norm(hidden.data(), layer.attention_norm.data(), spec_.rms_norm_eps, tokens, width,
-             scratch.normed.data());
-    watch(MatmulInput::attention, scratch.normed, width);
-    attend(layer, tokens, scratch);
-    watch(MatmulInput::attention_output, scratch.attended, std::size_t{spec_.n_heads} * spec_.head_dim);
-    layer.attention_output.apply(scratch.attended.data(), tokens, scratch.projected.data());
-    add_rows(hidden.data(), scratch.projected.data(), hidden.size());
-
-    rms_norm(hidden.data(), layer.ffn_norm.data(), spec_.rms_norm_eps, tokens, width, scratch.normed.data());
-    watch(MatmulInput::ffn, scratch.normed, width);
-    const std::size_t ffn = spec_.intermediate_size;
+    scratch.qkv.resize(tokens * shape.qkv_width());
+    scratch.attended.resize(tokens * shape.heads * shape.head_dim);
     scratch.gate_up.resize(tokens * 2 * ffn);
     scratch.activated.resize(tokens * ffn);
+
+    rms_norm(hidden.data(), layer.attention_norm.data(), spec_.rms_norm_eps, tokens, width,
+             scratch.normed.data());
+    clock.elementwise();
+    watch(MatmulInput::attention, scratch.normed, width);
+    layer.qkv.apply(scratch.normed.data(), tokens, scratch.qkv.data());
+    clock.matmul();
+    attention(shape, rope_, scratch.qkv.data(), scratch.attended.data(), scratch.attention);
+    clock.attention();
+    watch(MatmulInput::attention_output, scratch.attended, shape.heads * shape.head_dim);
+    layer.attention_output.add_to(scratch.attended.data(), tokens, hidden.data());
+    clock.matmul();
+
+    rms_norm(hidden.data(), layer.ffn_norm.data(), spec_.rms_norm_eps, tokens, width, scratch.normed.data());
+    clock.elementwise();
+    watch(MatmulInput::ffn, scratch.normed, width);
     layer.gate_up.apply(scratch.normed.data(), tokens, scratch.gate_up.data());
+    clock.matmul();
     swiglu(scratch.gate_up.data(), tokens, ffn, scratch.activated.data());
+    clock.elementwise();
     watch(MatmulInput::ffn_down, scratch.activated, ffn);
-    layer.down.apply(scratch.activated.data(), tokens, scratch.projected.data());
-    add_rows(hidden.data(), scratch.projected.data(), hidden.size());
+    layer.down.add_to(scratch.activated.data(), tokens, hidden.data());
+    clock.matmul();
   }
 
   void run_head(const LayerWeights& weights, std::span<const float> hidden,
                 std::span<float> logits) const override {
-    const at::NoGradGuard no_grad;
     const auto& head = static_cast<const Head&>(weights);
-    Scratch& scratch = thread_scratch();
+    const ScratchPool::Lease lease(scratch_);
+    std::vector<float>& normed = (*lease).normed;
     const std::size_t tokens = hidden.size() / spec_.hidden_size;
-    scratch.normed.resize(hidden.size());
-    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, tokens, spec_.hidden_size,
-             scratch.normed.data());
-    head.output.apply(scratch.normed.data(), tokens, logits.data());
+    normed.resize(hidden.size());
+    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, tokens, spec_.hidden_size, normed.data());
+    head.output.apply(normed.data(), tokens, logits.data());
   }
 
   std::uint64_t scratch_bytes(std::size_t tokens) const noexcept override {
-    const std::uint64_t attention =
-        (std::uint64_t{2} * spec_.n_heads + 2 * spec_.n_kv_heads) * spec_.head_dim;
-    return 4 * tokens *
-           (2 * std::uint64_t{spec_.hidden_size} + attention + 3 * std::uint64_t{spec_.intermediate_size} +
-            128);
+    const AttentionShape shape = attention_shape(tokens);
+    const std::uint64_t row = spec_.hidden_size + shape.qkv_width() + shape.heads * shape.head_dim +
+                              3 * std::uint64_t{spec_.intermediate_size};
+    return 4 * (tokens * row + scratch_values(shape));
   }
+
+  StageSeconds stage_seconds() const noexcept override { return stages_.seconds(); }
 
  private:
   static std::vector<float> inverse_frequencies(const ModelSpec& spec) {
@@ -244,19 +184,15 @@ class LlamaPass final : public ForwardPass {
     return inverse;
   }
 
-  void attend(const Layer& layer, std::size_t tokens, Scratch& scratch) const {
-    const AttentionShape shape{tokens, spec_.n_heads, spec_.n_kv_heads, spec_.head_dim};
-    const std::size_t stride = layer.qkv.out_features;
-    scratch.qkv.resize(tokens * stride);
-    scratch.attended.resize(tokens * shape.heads * shape.head_dim);
-    layer.qkv.apply(scratch.normed.data(), tokens, scratch.qkv.data());
-    rope_.rotate(scratch.qkv.data(), shape.heads + shape.kv_heads, tokens, stride);
-    attention(shape, scratch.qkv.data(), scratch.attended.data(), scratch.scores);
+  AttentionShape attention_shape(std::size_t tokens) const noexcept {
+    return {tokens, spec_.n_heads, spec_.n_kv_heads, spec_.head_dim};
   }
 
   ModelSpec spec_;
   Rope rope_;
   std::string blas_;
+  mutable ScratchPool scratch_;
+  mutable StageTotals stages_;
 };
 
 }  // namespace

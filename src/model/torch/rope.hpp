@@ -1,0 +1,23 @@
+// Rotary positions of query and key heads. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace llmq::torch_pass {
+
+/// Rotates a head: pairs (c, c + half) by position times inverse frequency c.
+class Rope {
+ public:
+  Rope(const std::vector<float>& inverse_frequencies, std::size_t max_positions);
+  /// `tokens` heads of 2 half values, from `first_position` on; in place if out == x with equal strides.
+  void rotate(const float* x, std::size_t stride, std::size_t first_position, std::size_t tokens, float* out,
+              std::size_t out_stride) const;
+
+ private:
+  std::size_t half_;
+  std::vector<float> cos_;  // [positions, half]
+  std::vector<float> sin_;
+};
+
+}  // namespace llmq::torch_pass

@@ -1,0 +1,76 @@
+#include "model/torch/weights.hpp"
+
+#include <cstdlib>
+#include <new>
+#include <sys/mman.h>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+
+#include "model/torch/elementwise.hpp"
+#include "model/torch/matmul.hpp"
+
+namespace llmq::torch_pass {
+namespace {
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+}
+
+Values::Values(std::size_t count) : count_(count) {
+  const std::size_t bytes = count * sizeof(float);
+  if (bytes < kHugePage) {
+    data_.reset(static_cast<float*>(std::malloc(bytes == 0 ? 1 : bytes)));
+  } else {
+    // Rounded up to 64 bytes only: the last, partly used huge page stays ordinary pages.
+    data_.reset(static_cast<float*>(std::aligned_alloc(kHugePage, (bytes + 63) / 64 * 64)));
+    if (data_) ::madvise(data_.get(), bytes, MADV_HUGEPAGE);  // a wish: refusal costs speed only
+  }
+  if (!data_) throw std::bad_alloc();
+}
+
+void Values::Free::operator()(float* data) const noexcept { std::free(data); }
+
+void Linear::apply(const float* x, std::size_t tokens, float* y) const {
+  multiply_transposed({x, tokens, in_features, in_features}, {weight.data(), out_features, in_features, in_features},
+                      {y, tokens, out_features, out_features}, Product::replace);
+  add_bias(y, bias.empty() ? nullptr : bias.data(), tokens, out_features);
+}
+
+void Linear::add_to(const float* x, std::size_t tokens, float* y) const {
+  multiply_transposed({x, tokens, in_features, in_features}, {weight.data(), out_features, in_features, in_features},
+                      {y, tokens, out_features, out_features}, Product::add);
+  add_bias(y, bias.empty() ? nullptr : bias.data(), tokens, out_features);
+}
+
+void missing_tensor(std::string_view name) {
+  throw Error(ExitCode::validation, fmt::format("tensor {} is missing", name),
+              "The checkpoint is incomplete; fetch it again");
+}
+
+std::vector<float> load_vector(const WeightLoader& weights, const std::string& name, std::size_t count) {
+  std::vector<float> values(count);
+  if (!weights(name, values)) missing_tensor(name);
+  return values;
+}
+
+Linear load_linear(const WeightLoader& weights, const std::vector<Part>& parts, std::size_t in_features) {
+  Linear linear;
+  linear.in_features = in_features;
+  for (const Part& part : parts) linear.out_features += part.rows;
+  linear.weight = Values(linear.out_features * in_features);
+  std::vector<float> bias(linear.out_features, 0.0F);
+  bool has_bias = false;
+  std::size_t row = 0;
+  for (const Part& part : parts) {
+    if (!weights(part.name + ".weight",
+                 linear.weight.all().subspan(row * in_features, part.rows * in_features))) {
+      missing_tensor(part.name + ".weight");
+    }
+    has_bias = weights(part.name + ".bias", std::span(bias).subspan(row, part.rows)) || has_bias;
+    row += part.rows;
+  }
+  if (has_bias) linear.bias = std::move(bias);
+  return linear;
+}
+
+}  // namespace llmq::torch_pass
