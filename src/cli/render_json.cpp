@@ -16,6 +16,25 @@ std::string text(const Json& document) {
   return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+/// Thread-seconds of every rank; slices hold [read, compute, write], what is missing to threads x width is
+/// waiting.
+Json timeline_json(const std::vector<RankTimeline>& timelines) {
+  Json ranks = Json::array();
+  for (const RankTimeline& one : timelines) {
+    ranks.push_back({{"rank", one.rank},
+                     {"node", one.node},
+                     {"threads", one.threads},
+                     {"seconds", one.seconds},
+                     {"read", one.total(Activity::read)},
+                     {"compute", one.total(Activity::compute)},
+                     {"write", one.total(Activity::write)},
+                     {"wait", one.wait()},
+                     {"slice_seconds", one.slice_seconds},
+                     {"slices", one.slices}});
+  }
+  return ranks;
+}
+
 std::string utc_now() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
                      fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
@@ -50,6 +69,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
                  {"layers_processed", result.layers}}},
                {"units", {{"total", result.units}, {"resumed", result.units_resumed}}},
                {"phase_seconds", result.phase_seconds},
+               {"timeline", timeline_json(result.timelines)},
                {"tensors", tensors},
                {"warnings", warnings}});
 }
@@ -74,6 +94,7 @@ std::string json(const AnalyzeResult& result, const Warnings& warnings) {
                {"tokens_per_second", result.tokens_per_second},
                {"peak_memory_bytes", result.peak_memory_bytes},
                {"phase_seconds", result.phase_seconds},
+               {"timeline", timeline_json(result.timelines)},
                {"warnings", warnings}});
 }
 

@@ -34,6 +34,7 @@ class SerialBackend final : public Backend {
   }
   void send(std::span<const std::byte>, int, int, std::string_view purpose) override { no_peer(purpose); }
   void receive(std::span<std::byte>, int, int, std::string_view purpose) override { no_peer(purpose); }
+  std::optional<int> probe(int, std::string_view) override { return std::nullopt; }
   std::unique_ptr<Backend> split(int, int) override { return std::make_unique<SerialBackend>(); }
   std::unique_ptr<Backend> split_node() override { return std::make_unique<SerialBackend>(); }
   std::unique_ptr<CounterBackend> make_counter() override { return std::make_unique<SerialCounter>(); }

@@ -195,6 +195,8 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
     write_imatrix_hdf5(imatrix, result.output_path);
   });
   job.remove();
+  result.timelines = run.timelines();
+  log_timelines(context.log, result.timelines);
   result.num_layers = source->spec().n_layers;
   result.calibration_samples = samples.samples.size();
   result.ctx = samples.ctx;

@@ -74,6 +74,7 @@ AnalyzeRun::AnalyzeRun(const StageContext& context, const ModelSource& source, c
       source_(source),
       samples_(samples),
       grid_(grid),
+      timeline_(context.threads),
       job_(job),
       options_(options),
       row_(context.comm.split(static_cast<int>(grid.sample_group), static_cast<int>(grid.layer_group))),
@@ -235,6 +236,7 @@ void AnalyzeRun::check_state(std::uint64_t sample, std::uint32_t layer) const {
 
 void AnalyzeRun::advance_sample(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,
                                 LayerAccumulators& into) {
+  const TimelineScope computing(timeline_, Activity::compute);
   if (layer == 0) embed(sample);
   try {
     pass_->run_layer(weights, states_.at(sample),
@@ -339,6 +341,7 @@ void AnalyzeRun::commit(bool write) {
   }
   std::string no_room;
   context_.comm.together("write the checkpoint", [&] {
+    const TimelineScope writing(timeline_, Activity::write);
     no_room = write_analyze_checkpoint(
         generation_path(job_.path(), generation_), context_.comm.native(), checkpoint, held,
         [&](std::uint64_t sample) { return std::span<const float>(states_.at(sample)); });

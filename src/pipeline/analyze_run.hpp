@@ -57,6 +57,9 @@ class AnalyzeRun {
   /// threads: matmul, attention, elementwise, statistics.
   const std::map<std::string, double>& seconds() const noexcept { return seconds_; }
 
+  /// Collective: what each rank's threads did since the run was made, on rank 0.
+  std::vector<RankTimeline> timelines() const { return timeline_.gather(context_.comm); }
+
   /// Bytes a rank needs with this grid. Pure; used to choose the grid.
   static std::uint64_t planned_bytes(const ModelSource& source, const ForwardPass& pass, std::size_t threads,
                                      std::uint64_t samples, std::uint64_t ctx, const GridPlace& grid);
@@ -87,6 +90,7 @@ class AnalyzeRun {
   const ModelSource& source_;
   const SampleSet& samples_;
   GridPlace grid_;
+  Timeline timeline_;
   const JobDirectory& job_;
   CheckpointOptions options_;
   Communicator row_;  ///< the ranks of this sample group, by layer group

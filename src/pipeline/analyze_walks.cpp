@@ -56,6 +56,7 @@ void AnalyzeRun::walk_layers() {
     std::unique_ptr<LayerWeights> weights;
     const double load_start = clock_seconds();
     context_.comm.together(fmt::format("load layer {}", layer), [&] {
+      const TimelineScope reading(timeline_, Activity::read);
       if (!todo.empty()) weights = pass_->load_layer(layer, loader_);
     });
     seconds_["load"] += clock_seconds() - load_start;
@@ -122,6 +123,7 @@ void AnalyzeRun::walk_pipeline() {
   std::vector<std::unique_ptr<LayerWeights>> resident;
   const double load_start = clock_seconds();
   context_.comm.together("load the layers of this group", [&] {
+    const TimelineScope reading(timeline_, Activity::read);
     for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer) {
       resident.push_back(pass_->load_layer(layer, loader_));
     }

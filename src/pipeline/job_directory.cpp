@@ -59,6 +59,25 @@ fs::path find_job(const fs::path& place, const JobIdentity& identity) {
               "Start without --resume, or give the directory that the interrupted run used");
 }
 
+/// Nodes may hold copies of a model or a text: they must be the same.
+void require_same_job(const StageContext& context, const JobIdentity& identity) {
+  std::string expected = identity_text(identity);
+  const std::string mine = expected;
+  context.comm.broadcast(expected, 0, "compare the inputs of all ranks");
+  context.comm.together("compare the inputs of all ranks", [&] {
+    if (mine == expected) return;
+    std::string fields;
+    const auto of_root = nlohmann::json::parse(expected);
+    for (const auto& [name, value] : identity.fields()) {
+      if (of_root.value(name, std::string()) != value) fields += (fields.empty() ? "" : ", ") + name;
+    }
+    throw Error(
+        ExitCode::validation,
+        fmt::format("rank {} reads other inputs than rank 0: {} differs", context.comm.rank(), fields),
+        "Give every node the same files under the same path");
+  });
+}
+
 }  // namespace
 
 std::string JobIdentity::key() const {
@@ -68,8 +87,9 @@ std::string JobIdentity::key() const {
 }
 
 JobDirectory::JobDirectory(const StageContext& context, const CheckpointOptions& options,
-                           const JobIdentity& identity)
+                           const JobIdentity& identity, DirectoryUse use)
     : enabled_(options.enabled) {
+  require_same_job(context, identity);
   if (!enabled_) return;
   context.comm.together("open the checkpoint directory", [&] {
     if (context.comm.is_root()) open_on_root(options, identity);
@@ -78,6 +98,17 @@ JobDirectory::JobDirectory(const StageContext& context, const CheckpointOptions&
   context.comm.broadcast(text, 0, "share the checkpoint directory");
   path_ = text;
   resuming_ = options.resume.has_value();
+  if (use == DirectoryUse::all_ranks) check_seen_by_all(context, identity);
+}
+
+void JobDirectory::check_seen_by_all(const StageContext& context, const JobIdentity& identity) const {
+  context.comm.together("look at the checkpoint directory", [&] {
+    if (fs::exists(path_ / kIdentityFile) && differences(path_, identity).empty()) return;
+    throw Error(
+        ExitCode::checkpoint,
+        fmt::format("{}: rank {} does not see what rank 0 wrote there", path_.string(), context.comm.rank()),
+        "Choose a --checkpoint-dir that all ranks share, or use --no-checkpoints");
+  });
 }
 
 void JobDirectory::open_on_root(const CheckpointOptions& options, const JobIdentity& identity) {

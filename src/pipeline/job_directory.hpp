@@ -27,11 +27,17 @@ class JobIdentity {
   std::vector<std::pair<std::string, std::string>> fields_;
 };
 
+/// Who reads and writes below a job directory.
+enum class DirectoryUse { all_ranks, root_only };
+
 class JobDirectory {
  public:
-  /// Collective. Rank 0 makes or finds the directory and locks it; failures become everyone's.
-  /// @throws Error(checkpoint): locked by another run; --resume names a missing place or another job.
-  JobDirectory(const StageContext& context, const CheckpointOptions& options, const JobIdentity& identity);
+  /// Collective. Checks that all ranks mean the same job; rank 0 makes or finds the directory and locks it;
+  /// failures become everyone's.
+  /// @throws Error(checkpoint): locked by another run; --resume names a missing place or another job; not
+  /// seen by a rank that is to use it. Error(validation): ranks read different models or texts.
+  JobDirectory(const StageContext& context, const CheckpointOptions& options, const JobIdentity& identity,
+               DirectoryUse use = DirectoryUse::all_ranks);
 
   /// False with --no-checkpoints: then there is no path and nothing is kept.
   bool enabled() const noexcept { return enabled_; }
@@ -42,6 +48,7 @@ class JobDirectory {
   void remove() noexcept;
 
  private:
+  void check_seen_by_all(const StageContext& context, const JobIdentity& identity) const;
   void open_on_root(const CheckpointOptions& options, const JobIdentity& identity);
 
   bool enabled_;

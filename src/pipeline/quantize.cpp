@@ -146,6 +146,14 @@ void check_disk(const fs::path& partial, std::uint64_t needed) {
               "Free disk space or choose another --output-dir");
 }
 
+std::uint64_t planned_memory(const StageContext& context, const QuantizeOptions& options,
+                             const QuantizePlan& plan) {
+  // With gather as many encoded units are under way as there are threads, and one more is being received.
+  const std::uint64_t under_way =
+      options.assembly == Assembly::gather ? (context.threads + 1) * 4 * plan.chunk_elems : 0;
+  return context.threads * unit_scratch_bytes(plan) + under_way + kBaseMemoryBytes;
+}
+
 JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const QuantizePlan& plan,
                      const std::string& fingerprint) {
   JobIdentity identity("quantize");
@@ -191,23 +199,23 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     const std::string fingerprint = source->fingerprint();
     const Vocabulary vocabulary = source->vocabulary();
     plan = plan_quantize(*source, vocabulary, level, imatrix ? &*imatrix : nullptr, fingerprint);
-    require_memory(context, context.threads * unit_scratch_bytes(plan) + kBaseMemoryBytes,
-                   "the quantize plan");
+    require_memory(context, planned_memory(context, options, plan), "the quantize plan");
     identity = identify(level, imatrix ? &*imatrix : nullptr, plan, fingerprint);
   });
   warn_about_plan(context.log, plan);
   QuantizeResult result = describe(plan, *source, level, output);
-  result.memory_plan_bytes = context.threads * unit_scratch_bytes(plan) + kBaseMemoryBytes;
+  result.memory_plan_bytes = planned_memory(context, options, plan);
   result.dry_run = options.dry_run;
   if (options.dry_run) return result;
 
   fs::path partial = output;
   partial += ".partial";
-  JobDirectory job(context, options.checkpoints, *identity);
+  JobDirectory job(context, options.checkpoints, *identity,
+                   options.assembly == Assembly::gather ? DirectoryUse::root_only : DirectoryUse::all_ranks);
   context.comm.together("check disk space", [&] {
     if (context.comm.is_root()) check_disk(partial, plan.file_bytes);
   });
-  QuantizeRun run(context, *source, plan, job, partial);
+  QuantizeRun run(context, *source, plan, job, partial, options.assembly);
   try {
     run.execute();
     run.publish(output);
@@ -223,7 +231,13 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   }
   job.remove();
   result.units_resumed = run.units_resumed();
-  result.phase_seconds = run.phase_seconds();
+  result.timelines = run.timelines();
+  log_timelines(context.log, result.timelines);
+  for (const RankTimeline& one : result.timelines) {
+    result.phase_seconds["read"] += one.total(Activity::read);
+    result.phase_seconds["encode"] += one.total(Activity::compute);
+    result.phase_seconds["write"] += one.total(Activity::write);
+  }
   result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(
       peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

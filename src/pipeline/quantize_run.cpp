@@ -19,32 +19,20 @@ namespace fs = std::filesystem;
 
 constexpr float kLargestHalf = 65504.0F;
 
-/// Adds the life of a scope to a counter of nanoseconds.
-class ScopeTimer {
- public:
-  explicit ScopeTimer(std::atomic<std::int64_t>& total)
-      : total_(total), start_(std::chrono::steady_clock::now()) {}
-  ~ScopeTimer() {
-    total_ += std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_)
-                  .count();
-  }
-  ScopeTimer(const ScopeTimer&) = delete;
-  ScopeTimer& operator=(const ScopeTimer&) = delete;
-
- private:
-  std::atomic<std::int64_t>& total_;
-  std::chrono::steady_clock::time_point start_;
-};
+// Rank 0 has its own units and those of the others to see to: it looks often.
+constexpr auto kGatherTick = std::chrono::milliseconds(1);
 
 }  // namespace
 
 QuantizeRun::QuantizeRun(const StageContext& context, const ModelSource& source, const QuantizePlan& plan,
-                         const JobDirectory& job, fs::path partial)
+                         const JobDirectory& job, fs::path partial, Assembly assembly)
     : context_(context),
       source_(source),
       plan_(plan),
       job_(job),
       partial_(std::move(partial)),
+      assembly_(assembly),
+      timeline_(context.threads),
       done_(plan.units.size(), 0) {}
 
 void QuantizeRun::execute() {
@@ -52,8 +40,16 @@ void QuantizeRun::execute() {
   if (job_.resuming()) find_finished_units();
   context_.comm.together("open the journal", [&] {
     journal_ = std::make_unique<QuantizeJournal>(
-        job_.enabled() ? std::optional<fs::path>(job_.path()) : std::nullopt, context_.comm.rank());
+        job_.enabled() && writes() ? std::optional<fs::path>(job_.path()) : std::nullopt,
+        context_.comm.rank());
   });
+  if (assembly_ == Assembly::gather && context_.comm.size() > 1) {
+    std::uint64_t largest = 0;
+    for (const QuantizeUnit& unit : plan_.units) largest = std::max(largest, unit.size_bytes);
+    courier_ =
+        std::make_unique<UnitCourier>(context_.comm, context_.threads, largest,
+                                      [&](const EncodedUnit& unit) { place_unit(unit.index, unit.bytes); });
+  }
 
   std::vector<std::uint32_t> pending;
   std::vector<double> costs;
@@ -71,7 +67,12 @@ void QuantizeRun::execute() {
   hooks.tick = [&](double fraction) {
     const double whole = before + (1 - before) * fraction;
     bar.update(static_cast<std::uint64_t>(whole * layers), whole);
+    if (courier_) courier_->pump();
   };
+  if (courier_) {
+    hooks.finish = [&] { courier_->finish(); };
+    hooks.tick_interval = kGatherTick;
+  }
   hooks.stop = [&] { return stopped = stopped || interrupt_requested(); };
   context_.comm.together("quantize", [&] {
     run_units(context_, pending, costs, hooks);
@@ -101,13 +102,24 @@ void QuantizeRun::reserve_file() {
     file_.write_at(encode_gguf_head(plan_.header), 0);
   });
   context_.comm.together("open the output file", [&] {
-    if (context_.comm.is_root()) return;
+    if (context_.comm.is_root() || !writes()) return;
+    if (!fs::exists(partial_)) {
+      throw Error(ExitCode::general,
+                  fmt::format("{}: rank 0 made it, another rank does not see it", partial_.string()),
+                  "Choose an output directory that all ranks share, or use --assemble gather");
+    }
     file_ = File(partial_, File::Mode::read_write);
     if (file_.size() != plan_.file_bytes) {
       throw Error(ExitCode::general, fmt::format("{}: ranks do not see the same file", partial_.string()),
-                  "The output directory must be on a file system that all ranks share");
+                  "Choose an output directory that all ranks share, or use --assemble gather");
     }
   });
+}
+
+bool QuantizeRun::checks(std::uint64_t unit) const noexcept {
+  if (assembly_ == Assembly::gather) return context_.comm.is_root();
+  return unit % static_cast<std::uint64_t>(context_.comm.size()) ==
+         static_cast<std::uint64_t>(context_.comm.rank());
 }
 
 bool QuantizeRun::unit_matches(std::uint32_t index, std::uint64_t checksum) const {
@@ -119,12 +131,10 @@ bool QuantizeRun::unit_matches(std::uint32_t index, std::uint64_t checksum) cons
 
 void QuantizeRun::find_finished_units() {
   context_.comm.together("check finished units", [&] {
+    if (!writes()) return;
     const auto claims = QuantizeJournal::read_all(job_.path());
     for (const auto& [unit, checksum] : claims) {
-      if (unit >= plan_.units.size() || unit % static_cast<std::uint64_t>(context_.comm.size()) !=
-                                            static_cast<std::uint64_t>(context_.comm.rank())) {
-        continue;
-      }
+      if (unit >= plan_.units.size() || !checks(unit)) continue;
       if (!unit_matches(static_cast<std::uint32_t>(unit), checksum)) continue;
       done_[unit] = 1;
       resumed_[unit] = checksum;
@@ -157,23 +167,28 @@ void QuantizeRun::do_unit(std::uint32_t index, Scratch& scratch) {
   scratch.weights.resize(unit.rows * elems);
   scratch.encoded.resize(unit.size_bytes);
   {
-    const ScopeTimer timer(nanoseconds_[kRead]);
+    const TimelineScope reading(timeline_, Activity::read);
     source_.read_rows(*tensor.source, unit.row, unit.rows, RowOrder::gguf, scratch.weights);
   }
   {
-    const ScopeTimer timer(nanoseconds_[kEncode]);
+    const TimelineScope encoding(timeline_, Activity::compute);
     check_values(tensor, unit, scratch.weights);
     std::span<const float> importance;
     if (!tensor.importance.empty()) importance = tensor.importance[unit.row / tensor.source->ne[1]];
     encode_rows(tensor.type, scratch.weights, elems, importance, scratch.encoded);
   }
-  const ScopeTimer timer(nanoseconds_[kWrite]);
-  file_.write_at(scratch.encoded, unit.offset_bytes);
-  journal_->record(index, checksum64(scratch.encoded));
+  if (writes()) return place_unit(index, scratch.encoded);
+  courier_->hand_over({index, std::move(scratch.encoded)});
+}
+
+void QuantizeRun::place_unit(std::uint32_t index, std::span<const std::byte> bytes) {
+  const TimelineScope writing(timeline_, Activity::write);
+  file_.write_at(bytes, plan_.units[index].offset_bytes);
+  journal_->record(index, checksum64(bytes));
 }
 
 void QuantizeRun::verify() const {
-  // Every unit is claimed by exactly one rank; each claim is read back by another rank than its writer.
+  // Every unit is claimed by exactly one rank; claims are read back by all ranks that can.
   std::vector<std::uint64_t> claims;
   const auto add = [&](const std::map<std::uint64_t, std::uint64_t>& records) {
     for (const auto& [unit, checksum] : records) claims.insert(claims.end(), {unit, checksum});
@@ -198,10 +213,9 @@ void QuantizeRun::verify() const {
   });
   context_.comm.broadcast(std::span(checksums), 0, "share checksums");
   context_.comm.together("verify the file", [&] {
-    const auto size = static_cast<std::uint32_t>(context_.comm.size());
-    for (auto unit = static_cast<std::uint32_t>(context_.comm.rank()); unit < plan_.units.size();
-         unit += size) {
-      if (unit_matches(unit, checksums[unit])) continue;
+    if (!writes()) return;
+    for (std::uint32_t unit = 0; unit < plan_.units.size(); ++unit) {
+      if (!checks(unit) || unit_matches(unit, checksums[unit])) continue;
       throw Error(ExitCode::general,
                   fmt::format("{}: bytes at {} are not what was written", partial_.string(),
                               plan_.units[unit].offset_bytes),
@@ -226,15 +240,6 @@ void QuantizeRun::discard() noexcept {
   if (!owns_partial_) return;
   std::error_code ignored;
   fs::remove(partial_, ignored);
-}
-
-std::map<std::string, double> QuantizeRun::phase_seconds() const {
-  std::vector<std::int64_t> totals;
-  for (const auto& value : nanoseconds_) totals.push_back(value.load());
-  context_.comm.all_reduce(std::span(totals), comm::ReduceOp::sum, "collect times");
-  return {{"read", static_cast<double>(totals[kRead]) * 1e-9},
-          {"encode", static_cast<double>(totals[kEncode]) * 1e-9},
-          {"write", static_cast<double>(totals[kWrite]) * 1e-9}};
 }
 
 }  // namespace llmq

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -11,11 +9,14 @@
 #include <vector>
 
 #include "llmq/core/file.hpp"
+#include "llmq/pipeline/quantize.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/pipeline/stage_context.hpp"
+#include "llmq/pipeline/timeline.hpp"
 
 #include "pipeline/job_directory.hpp"
 #include "pipeline/quantize_journal.hpp"
+#include "pipeline/unit_courier.hpp"
 
 namespace llmq {
 
@@ -25,7 +26,7 @@ inline constexpr std::uint64_t kBaseMemoryBytes = std::uint64_t{64} << 20;
 class QuantizeRun {
  public:
   QuantizeRun(const StageContext& context, const ModelSource& source, const QuantizePlan& plan,
-              const JobDirectory& job, std::filesystem::path partial);
+              const JobDirectory& job, std::filesystem::path partial, Assembly assembly);
 
   /// Collective: reserves the file, finds what an earlier start has left, does the rest, verifies.
   void execute();
@@ -35,11 +36,10 @@ class QuantizeRun {
   void discard() noexcept;
 
   std::uint64_t units_resumed() const noexcept { return units_resumed_; }
-  /// Collective: seconds by phase, summed over threads and ranks.
-  std::map<std::string, double> phase_seconds() const;
+  /// Collective: what each rank's threads did since the run was made, on rank 0.
+  std::vector<RankTimeline> timelines() const { return timeline_.gather(context_.comm); }
 
  private:
-  enum Phase { kRead, kEncode, kWrite, kPhases };
   struct Scratch {
     std::vector<float> weights;
     std::vector<std::byte> encoded;
@@ -48,6 +48,11 @@ class QuantizeRun {
   void reserve_file();
   void find_finished_units();
   void do_unit(std::uint32_t index, Scratch& scratch);
+  void place_unit(std::uint32_t index, std::span<const std::byte> bytes);
+  /// True if this rank writes into the file itself.
+  bool writes() const noexcept { return assembly_ == Assembly::shared || context_.comm.is_root(); }
+  /// True if this rank, of those that can read the file, shall look at unit number `unit`.
+  bool checks(std::uint64_t unit) const noexcept;
   void check_values(const PlannedTensor& tensor, const QuantizeUnit& unit,
                     std::span<const float> weights) const;
   void verify() const;
@@ -58,6 +63,8 @@ class QuantizeRun {
   const QuantizePlan& plan_;
   const JobDirectory& job_;
   std::filesystem::path partial_;
+  Assembly assembly_;
+  Timeline timeline_;
   File file_;
   std::unique_ptr<FileLock> partial_lock_;
   bool owns_partial_ = false;  ///< rank 0 holds the lock; another run's file is never touched
@@ -65,7 +72,7 @@ class QuantizeRun {
   std::vector<std::uint64_t> done_;                 ///< 1 for units that stand in the file already
   std::map<std::uint64_t, std::uint64_t> resumed_;  ///< of those this rank has checked: unit -> checksum
   std::uint64_t units_resumed_ = 0;
-  std::array<std::atomic<std::int64_t>, kPhases> nanoseconds_{};
+  std::unique_ptr<UnitCourier> courier_;  ///< --assemble gather on several ranks
 };
 
 }  // namespace llmq

@@ -1,7 +1,6 @@
 #include "pipeline/unit_scheduler.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -11,10 +10,10 @@
 
 #include "llmq/core/error.hpp"
 
+#include "pipeline/nodes.hpp"
+
 namespace llmq {
 namespace {
-
-constexpr auto kTick = std::chrono::milliseconds(50);
 
 /// The queue between the main thread, which may talk MPI, and the workers, which may not.
 class UnitQueue {
@@ -40,9 +39,9 @@ class UnitQueue {
     return true;
   }
   /// Waits until fewer than `depth` units are queued, or for one tick. True if there is room.
-  bool wait_for_room(std::size_t depth) {
+  bool wait_for_room(std::size_t depth, std::chrono::milliseconds tick) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kTick, [&] { return units_.size() < depth || failed_; });
+    return changed_.wait_for(lock, tick, [&] { return units_.size() < depth || failed_; });
   }
   void fail() {
     const std::lock_guard lock(mutex_);
@@ -59,9 +58,9 @@ class UnitQueue {
     ++done_workers_;
     changed_.notify_all();
   }
-  bool wait_for_workers(std::size_t workers) {
+  bool wait_for_workers(std::size_t workers, std::chrono::milliseconds tick) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kTick, [&] { return done_workers_ == workers; });
+    return changed_.wait_for(lock, tick, [&] { return done_workers_ == workers; });
   }
   void rethrow() {
     if (error_) std::rethrow_exception(error_);
@@ -81,29 +80,48 @@ class UnitQueue {
 std::vector<std::uint32_t> units_of_my_node(const StageContext& context, const Communicator& node,
                                             std::span<const std::uint32_t> pending,
                                             std::span<const double> costs) {
-  // Nodes are numbered by their lowest world rank; everyone learns every rank's node leader and node size.
-  std::int64_t leader = context.comm.rank();
-  node.broadcast(std::span<std::int64_t>(&leader, 1), 0, "number the nodes");
-  std::vector<std::int64_t> leaders(static_cast<std::size_t>(context.comm.size()), 0);
-  leaders[static_cast<std::size_t>(context.comm.rank())] = leader;
-  context.comm.all_reduce(std::span(leaders), comm::ReduceOp::max, "number the nodes");
-
-  std::vector<std::int64_t> nodes = leaders;
-  std::sort(nodes.begin(), nodes.end());
-  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-  std::vector<std::uint32_t> ranks_per_node;
-  for (const std::int64_t id : nodes) {
-    ranks_per_node.push_back(static_cast<std::uint32_t>(std::count(leaders.begin(), leaders.end(), id)));
-  }
+  const NodeMap nodes = map_nodes(context.comm, node);
   std::vector<double> pending_costs;
   for (const std::uint32_t unit : pending) pending_costs.push_back(costs[unit]);
-  const auto split = split_between_nodes(pending_costs, ranks_per_node);
-  const auto mine =
-      static_cast<std::size_t>(std::lower_bound(nodes.begin(), nodes.end(), leader) - nodes.begin());
+  const auto split = split_between_nodes(pending_costs, nodes.ranks_per_node);
   std::vector<std::uint32_t> units;
-  for (const std::uint32_t index : split[mine]) units.push_back(pending[index]);
+  for (const std::uint32_t index : split[nodes.node_of_rank[static_cast<std::size_t>(context.comm.rank())]]) {
+    units.push_back(pending[index]);
+  }
   return units;
 }
+
+/// Tells all ranks that one has failed, so that nobody works for hours on a file that will never be.
+class StopSign {
+ public:
+  explicit StopSign(const Communicator& world) : channel_(world.split(0, world.rank())) {}
+  bool seen() {
+    if (!seen_ && channel_.probe(kTag, "look for a stop sign")) seen_ = true;
+    return seen_;
+  }
+  void raise() {
+    if (seen()) return;  // somebody else has told everyone
+    seen_ = true;
+    for (int rank = 0; rank < channel_.size(); ++rank) {
+      if (rank != channel_.rank())
+        channel_.send(std::span<const std::int64_t>(&kSign, 1), rank, kTag, "stop");
+    }
+  }
+  /// Collective: takes in what was sent and not looked at, so that the channel can be freed.
+  void settle() {
+    channel_.barrier("end of the work units");
+    while (const auto from = channel_.probe(kTag, "look for a stop sign")) {
+      std::int64_t sign = 0;
+      channel_.receive(std::span<std::int64_t>(&sign, 1), *from, kTag, "stop");
+    }
+  }
+
+ private:
+  static constexpr int kTag = 3;
+  static constexpr std::int64_t kSign = 1;
+  Communicator channel_;
+  bool seen_ = false;
+};
 
 }  // namespace
 
@@ -131,28 +149,31 @@ namespace {
 
 /// Feeds this rank's workers from the counter until it is empty, someone fails, or a stop is asked for.
 void feed_workers(const StageContext& context, std::span<const std::uint32_t> units, WorkCounter& counter,
-                  UnitQueue& queue, const SchedulerHooks& hooks) {
+                  StopSign& sign, UnitQueue& queue, const SchedulerHooks& hooks) {
   std::uint64_t handed_out = 0;
   const auto tick = [&] {
     const double total = static_cast<double>(std::max<std::size_t>(1, units.size()));
     hooks.tick(std::min(1.0, static_cast<double>(handed_out) / total));
+    if (queue.failed()) sign.raise();
   };
-  while (!queue.failed() && !hooks.stop()) {
+  while (!queue.failed() && !hooks.stop() && !sign.seen()) {
     tick();
-    if (!queue.wait_for_room(context.threads)) continue;
+    if (!queue.wait_for_room(context.threads, hooks.tick_interval)) continue;
     handed_out = counter.take();
     if (handed_out >= units.size()) break;
     queue.push(units[handed_out]);
   }
   queue.close();
-  while (!queue.wait_for_workers(context.threads)) tick();
+  while (!queue.wait_for_workers(context.threads, hooks.tick_interval)) tick();
   // Ended early: take what is left, so that the other ranks of the node stop as well.
-  if (queue.failed() || hooks.stop()) counter.take(units.size());
+  if (queue.failed() || hooks.stop() || sign.seen()) counter.take(units.size());
+  if (queue.failed()) sign.raise();
 }
 
 void work_through(const StageContext& context, const Communicator& node, std::span<const std::uint32_t> units,
                   UnitQueue& queue, const SchedulerHooks& hooks) {
   WorkCounter counter = node.make_counter();
+  StopSign sign(context.comm);
   {
     std::vector<std::jthread> workers;
     for (std::size_t worker = 0; worker < context.threads; ++worker) {
@@ -166,13 +187,18 @@ void work_through(const StageContext& context, const Communicator& node, std::sp
       });
     }
     try {
-      feed_workers(context, units, counter, queue, hooks);
+      feed_workers(context, units, counter, sign, queue, hooks);
     } catch (...) {
       queue.fail();
       queue.close();
     }
   }
-  node.barrier("end of the work units");  // the counter's memory lives on one rank: leave together
+  try {
+    if (hooks.finish) hooks.finish();
+  } catch (...) {
+    queue.fail();
+  }
+  sign.settle();  // the counter's memory lives on one rank, too: leave together
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -25,10 +26,15 @@ struct SchedulerHooks {
   std::function<void(double fraction)> tick;
   /// Asked by the main thread: true stops handing out units.
   std::function<bool()> stop;
+  /// Called by the main thread after its workers have ended, whether or not they failed; null: nothing to do.
+  std::function<void()> finish;
+  /// How long the main thread waits for its workers between two ticks.
+  std::chrono::milliseconds tick_interval{50};
 };
 
 /// Collective. Runs every unit in `pending` once, somewhere. A failing unit stops this rank's hand-out and is
-/// rethrown after its threads have ended; the caller makes it everyone's (Communicator::together).
+/// rethrown after its threads have ended; the other ranks are told to stop handing out, on all nodes. The
+/// caller makes the failure everyone's (Communicator::together).
 void run_units(const StageContext& context, std::span<const std::uint32_t> pending,
                std::span<const double> costs, const SchedulerHooks& hooks);
 

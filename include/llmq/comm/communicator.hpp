@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,8 @@ class Backend {
                                                      std::string_view purpose) = 0;
   virtual void send(std::span<const std::byte> bytes, int to, int tag, std::string_view purpose) = 0;
   virtual void receive(std::span<std::byte> bytes, int from, int tag, std::string_view purpose) = 0;
+  /// Rank that has a message with this tag on its way to us; empty when there is none. Does not wait.
+  virtual std::optional<int> probe(int tag, std::string_view purpose) = 0;
   /// Collective: new communicator of the ranks with the same color, ordered by key.
   virtual std::unique_ptr<Backend> split(int color, int key) = 0;
   /// Collective: the ranks that share this rank's memory.
@@ -138,6 +141,9 @@ class Communicator {
   void receive(std::span<T> values, int from, int tag, std::string_view purpose) const {
     backend_->receive(std::as_writable_bytes(values), from, tag, purpose);
   }
+
+  /// Local: the rank a message with this tag is waiting from, if any.
+  std::optional<int> probe(int tag, std::string_view purpose) const { return backend_->probe(tag, purpose); }
 
   Communicator split(int color, int key) const { return Communicator(backend_->split(color, key)); }
   Communicator split_node() const { return Communicator(backend_->split_node()); }

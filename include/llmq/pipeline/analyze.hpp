@@ -7,8 +7,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "llmq/pipeline/stage_context.hpp"
+#include "llmq/pipeline/timeline.hpp"
 
 namespace llmq {
 
@@ -42,6 +44,7 @@ struct AnalyzeResult {
   /// load, compute, exchange, checkpoint; what compute consists of, summed over the threads of a rank:
   /// matmul, attention, elementwise, statistics. Largest over ranks.
   std::map<std::string, double> phase_seconds;
+  std::vector<RankTimeline> timelines;  ///< on rank 0
 };
 
 /// Collective. @throws Error with the contract's codes; Error(interrupted) after a committed checkpoint.

@@ -10,8 +10,13 @@
 #include <vector>
 
 #include "llmq/pipeline/stage_context.hpp"
+#include "llmq/pipeline/timeline.hpp"
 
 namespace llmq {
+
+/// How the units of a file come together: every rank writes at its offsets, or rank 0 alone writes and the
+/// others send (ranks that share no file system; each needs the model and the imatrix under the same path).
+enum class Assembly { shared, gather };
 
 struct QuantizeOptions {
   std::filesystem::path model;
@@ -24,6 +29,7 @@ struct QuantizeOptions {
   bool force = false;
   bool allow_requantize = false;
   bool dry_run = false;
+  Assembly assembly = Assembly::shared;
   CheckpointOptions checkpoints;
 };
 
@@ -53,6 +59,7 @@ struct QuantizeResult {
   std::uint64_t units = 0;
   std::uint64_t units_resumed = 0;
   std::map<std::string, double> phase_seconds;  ///< read, encode, write: summed over threads and ranks
+  std::vector<RankTimeline> timelines;          ///< on rank 0
   std::vector<QuantizedTensor> tensors;
 };
 

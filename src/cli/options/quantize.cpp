@@ -5,6 +5,7 @@
 #include "llmq/core/text.hpp"
 
 #include "cli/options/checkpoint.hpp"
+#include "cli/options/choices.hpp"
 #include "cli/options/commands.hpp"
 #include "cli/options/value_types.hpp"
 
@@ -12,6 +13,11 @@ namespace llmq::cli {
 namespace {
 
 std::string level_list() { return fmt::format("{}", fmt::join(available_levels(), " ")); }
+
+const Choices<Assembly>& assemblies() {
+  static const Choices<Assembly> words = {{"shared", Assembly::shared}, {"gather", Assembly::gather}};
+  return words;
+}
 
 class QuantizeParser final : public CommandParser {
  public:
@@ -22,6 +28,7 @@ class QuantizeParser final : public CommandParser {
   void add_options(QuantizeOptions& options);
 
   std::string output_format_;
+  std::string assembly_ = "shared";
   // Accepted everywhere a level can be; only levels that measure by themselves will read them.
   std::string calibration_data_;
   std::optional<std::uint64_t> calibration_samples_;
@@ -66,6 +73,12 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
       .add_option("--calibration-samples", calibration_samples_, "Samples of that text")
       ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
   checkpoints_.add_options(app());
+  app()
+      .add_option("--assemble", assembly_,
+                  "shared: all ranks write into one file; gather: rank 0 writes, for ranks without a common "
+                  "file system")
+      ->type_name(type_name(assemblies()))
+      ->capture_default_str();
   app().add_flag("--dry-run", options.dry_run, "Print the plan with exact sizes; write nothing");
   app().add_flag("--allow-requantize", options.allow_requantize, "Accept an already quantized GGUF as MODEL");
   app().add_flag("--force", options.force, "Overwrite an existing output");
@@ -91,6 +104,7 @@ void QuantizeParser::finish(Invocation& invocation) const {
                 fmt::format("level {} is not supported yet", to_upper(options.level)),
                 "Levels: " + level_list());
   }
+  options.assembly = choose(assemblies(), assembly_, "--assemble");
   options.checkpoints = checkpoints_.options();
 }
 

@@ -196,6 +196,14 @@ class MpiBackend final : public Backend {
     });
   }
 
+  std::optional<int> probe(int tag, std::string_view purpose) override {
+    int found = 0;
+    MPI_Status status;
+    check(MPI_Iprobe(MPI_ANY_SOURCE, tag, comm_, &found, &status), "MPI_Iprobe", purpose);
+    if (found == 0) return std::nullopt;
+    return status.MPI_SOURCE;
+  }
+
   std::unique_ptr<Backend> split(int color, int key) override {
     MPI_Comm part = MPI_COMM_NULL;
     check(MPI_Comm_split(comm_, color, key, &part), "MPI_Comm_split", "split ranks");
