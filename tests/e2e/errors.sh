@@ -74,6 +74,7 @@ expect 10 quantize "$model" gguf -q Q8_0 --imatrix "$LLMQ_TEST_DATA/vectors/imat
 expect 10 quantize "$model" gguf -q Q8_0 --imatrix "$LLMQ_TEST_DATA/vectors/imatrix/imatrix.gguf"
 expect 10 quantize "$model" gguf -q Q8_0 --imatrix "$model/config.json"
 "$LLMQ_BIN" --verbosity quiet analyze "$model" "${few[@]}" -o good.imatrix > /dev/null
+"$LLMQ_BIN" info good.imatrix > /dev/null || fail "the control imatrix does not load"
 head -c 9000 good.imatrix > cut.imatrix; expect 10 quantize "$model" gguf -q Q4_K_M --imatrix cut.imatrix
 expect 10 quantize "$LLMQ_TEST_DATA/stories260k" gguf -q Q4_0 --imatrix good.imatrix
 expect 10 info cut.imatrix
