@@ -35,7 +35,7 @@ cp -r cp saved
 rm "$job/job.json"; expect 7 analyze large "${few[@]}" --resume cp
 echo '{' > "$job/job.json"; expect 7 analyze large "${few[@]}" --resume cp
 rm -rf cp; cp -r saved cp
-for generation in "$job"/generation-*.h5; do head -c 5000 "$generation" > cut; cat cut > "$generation"; done
+for generation in "$job"/generation-*.h5; do head -c 5000 "$generation" > head.h5; cat head.h5 > "$generation"; done
 expect 7 analyze large "${few[@]}" --resume cp
 # Deleted generations only cost time: the run says so and starts over.
 rm -rf cp; cp -r saved cp; rm "$job"/generation-*.h5
@@ -63,10 +63,10 @@ wait "$launcher" || fail "the first writer was disturbed"
 # --- disks (1, 6)
 code=0; (ulimit -f 100; on 1 quantize "$model" gguf -q Q8_0 -n big --no-checkpoints > /dev/null 2> err.txt) || code=$?
 [ $code = 1 ] || { cat err.txt; fail "a file size limit gave $code"; }
-[ -z "$(outputs | grep big)" ] || fail "a half-written file stayed"
+[ "$(outputs | grep -c big)" = 0 ] || fail "a half-written file stayed"
 code=0; (ulimit -f 1; on 1 analyze "$model" "${few[@]}" -o big.imatrix --no-checkpoints > /dev/null 2> err.txt) || code=$?
 [ $code = 1 ] || { cat err.txt; fail "a file size limit gave $code in analyze"; }
-[ -z "$(outputs | grep big)" ] || fail "a half-written imatrix stayed"
+[ "$(outputs | grep -c big)" = 0 ] || fail "a half-written imatrix stayed"
 mkdir small
 if mount -t tmpfs -o size=3m tmpfs small 2> /dev/null; then
   trap 'umount "$work/small"; rm -rf "$work"' EXIT

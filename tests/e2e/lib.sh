@@ -1,5 +1,5 @@
 # Shared by the end-to-end tests: a scratch directory, the tool, and runs of it on any number of ranks.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # variables for the tests that source it
 set -euo pipefail
 : "${LLMQ_BIN:?}" "${LLMQ_TEST_DATA:?}"
 work=$(mktemp -d)
@@ -42,7 +42,7 @@ make_large_model() { "$LLMQ_MAKE_MODEL" "$1" "$model" 12 512 1536; }
 # A copy of pebble that a test may damage.
 copy_model() { mkdir "$1" && cp "$model"/* "$1"/ && chmod u+w "$1"/*; }
 # Two bytes (a bfloat16, little-endian) at a byte offset of a file.
-put_bf16() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+put_bf16() { printf %b "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 # Bytes of a safetensors file before its data.
 header_bytes() { echo $(($(od -An -t u8 -N 8 "$1") + 8)); }
 
@@ -60,8 +60,9 @@ expect() {
     [ ! -s out.txt ] || fail "$*: an error on stdout in human form"
     code=0; on $ranks --format json "$@" > out.json 2> /dev/null || code=$?
     [ $code = "$wanted" ] || fail "$* gave $code in JSON form on $ranks ranks, not $wanted"
-    grep -q "\"error_code\": $wanted,\?\$" out.json && grep -q '"suggestion": "..' out.json ||
-      { cat out.json; fail "$*: JSON error"; }
+    if ! { grep -q "\"error_code\": $wanted,\?\$" out.json && grep -q '"suggestion": "..' out.json; }; then
+      cat out.json; fail "$*: JSON error"
+    fi
   done
   [ "$(outputs)" = "$before" ] || fail "$* left something behind: $(outputs)"
   conditions=$((conditions + 1))
