@@ -50,6 +50,18 @@ stop_cluster() {
   for daemon in slurmd slurmctld munged; do end_daemon $daemon; done
 }
 
+# A killed script, as at a test's timeout, runs no trap: the daemons and stopped ranks would stay for good.
+watch_over() {
+  trap '' INT TERM HUP
+  trap - EXIT
+  while kill -0 $$ 2> /dev/null; do
+    [ -d "$cluster" ] || return 0
+    sleep 1
+  done
+  stop_cluster
+  rm -rf "$work"
+}
+
 write_configuration() {
   local ports node
   ports=$(free_ports 120)
@@ -91,10 +103,11 @@ CONF
 # Returns when the node is idle.
 start_cluster() {
   mkdir -p "$cluster/state" "$cluster/spool"
+  export SLURM_CONF=$cluster/slurm.conf
   chmod 755 "$work"   # munged wants its socket reachable
   trap 'code=$?; stop_cluster; rm -rf "$work"; exit $code' EXIT
   trap 'exit 1' INT TERM HUP
-  export SLURM_CONF=$cluster/slurm.conf
+  (watch_over > /dev/null 2>&1 &)   # nobody's child: not killed together with this script
   write_configuration
   (umask 077; head -c 1024 /dev/urandom > "$cluster/munge.key")
   # --force: a scratch directory may lie below one that others can write, which munged refuses for its log.
