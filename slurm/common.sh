@@ -6,9 +6,7 @@ program=${LLM_QUANTIZE:-llm-quantize}
 launcher=${LAUNCH:-mpirun}
 max_restarts=${MAX_RESTARTS:-20}
 restarts=${SLURM_RESTART_COUNT:-0}
-checkpoint_owner=${CONTINUE:-$SLURM_JOB_ID}
-# A requeued job keeps its id: it finds its own checkpoint again and nobody else's.
-export LLM_QUANTIZE_CHECKPOINT_DIR=${LLM_QUANTIZE_CHECKPOINT_DIR:-.checkpoint}-slurm-$checkpoint_owner
+go_on='submit it again'
 # The program's threads are its own. Where a site binds OpenMP, they would all inherit the one core of the first.
 export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK OMP_PROC_BIND=false
 
@@ -62,17 +60,20 @@ run_job() {
     say "interrupted, and $restarts restarts were enough (MAX_RESTARTS)"
     scontrol hold "$SLURM_JOB_ID" || true   # where slurm.conf has RequeueExit=75 the job stays held, elsewhere it ends
   fi
-  say "to go on: CONTINUE=$checkpoint_owner sbatch ..."
+  say "to go on: $go_on"
   exit $interrupted
 }
 
-# run_resumable ARGS...: the same, continuing from this job's checkpoint if there is one.
+# run_resumable ARGS...: the same, continuing from this job's checkpoint if there is one. A requeued job keeps its id: it
+# finds its own checkpoint again and nobody else's.
 run_resumable() {
-  local resume=()
+  local owner=${CONTINUE:-$SLURM_JOB_ID} resume=()
   if [[ " $* " == *' --resume'* || " $* " == *' --checkpoint-dir'* ]]; then
     say "a requeued job could not find that checkpoint: use LLM_QUANTIZE_CHECKPOINT_DIR or CONTINUE=JOB"
     exit 2
   fi
+  export LLM_QUANTIZE_CHECKPOINT_DIR=${LLM_QUANTIZE_CHECKPOINT_DIR:-.checkpoint}-slurm-$owner
   ! compgen -G "$LLM_QUANTIZE_CHECKPOINT_DIR/*/job.json" > /dev/null || resume=(--resume "$LLM_QUANTIZE_CHECKPOINT_DIR")
+  go_on="CONTINUE=$owner sbatch ..."
   run_job "$@" "${resume[@]}"
 }
