@@ -33,5 +33,8 @@ llmq_require(Torch libtorch-dev)
 if(LLMQ_BUILD_TESTS)
   llmq_require(GTest "libgtest-dev libgmock-dev")
 endif()
+if(LLMQ_BUILD_BENCHMARKS)
+  llmq_require(benchmark libbenchmark-dev)
+endif()
 
 message(STATUS "MPI ${MPI_CXX_VERSION}, HDF5 ${HDF5_VERSION} (parallel: ${HDF5_IS_PARALLEL}), torch ${Torch_VERSION}")

@@ -8,6 +8,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/parallel.hpp"
+#include "llmq/core/thread_clock.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 
 namespace llmq {
@@ -207,8 +208,7 @@ void AnalyzeRun::execute() {
   seconds_["matmul"] = stages.matmul;
   seconds_["attention"] = stages.attention;
   seconds_["elementwise"] = stages.elementwise;
-  seconds_["statistics"] =
-      std::chrono::duration<double>(std::chrono::steady_clock::duration(statistics_time_.load())).count();
+  seconds_["statistics"] = static_cast<double>(statistics_nanoseconds_.load()) * 1e-9;
 }
 
 void AnalyzeRun::embed(std::uint64_t sample) {
@@ -241,9 +241,9 @@ void AnalyzeRun::advance_sample(std::uint64_t sample, std::uint32_t layer, const
   try {
     pass_->run_layer(weights, states_.at(sample),
                      [&](MatmulInput input, std::span<const float> x, std::size_t) {
-                       const auto start = std::chrono::steady_clock::now();
+                       const std::int64_t start = thread_cpu_nanoseconds();
                        into[static_cast<std::size_t>(input)].add_sample(x);
-                       statistics_time_ += (std::chrono::steady_clock::now() - start).count();
+                       statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
                      });
   } catch (const Error& error) {
     if (error.code() != ExitCode::importance) throw;

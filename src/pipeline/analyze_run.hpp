@@ -53,8 +53,8 @@ class AnalyzeRun {
   /// Collective: the finished statistics, on rank 0 (empty elsewhere).
   std::vector<LayerAccumulators> take_totals();
 
-  /// Seconds this rank spent in load, compute, exchange, checkpoint. What compute consists of, summed over
-  /// threads: matmul, attention, elementwise, statistics.
+  /// Seconds this rank spent in load, compute, exchange, checkpoint. CPU seconds of compute, summed over
+  /// threads, in matmul, attention, elementwise, statistics.
   const std::map<std::string, double>& seconds() const noexcept { return seconds_; }
 
   /// Collective: what each rank's threads did since the run was made, on rank 0.
@@ -108,7 +108,7 @@ class AnalyzeRun {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::unique_ptr<ProgressBar> bar_;
   std::map<std::string, double> seconds_;
-  std::atomic<std::chrono::steady_clock::rep> statistics_time_{0};  ///< of all threads
+  std::atomic<std::int64_t> statistics_nanoseconds_{0};  ///< CPU time of all threads
 };
 
 }  // namespace llmq

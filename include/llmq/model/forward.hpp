@@ -36,7 +36,7 @@ class LayerWeights {
   virtual std::uint64_t bytes() const noexcept = 0;
 };
 
-/// Seconds spent inside run_layer, summed over threads, without observers.
+/// CPU seconds of run_layer, summed over threads, without observers.
 struct StageSeconds {
   double matmul = 0;       ///< products with weights
   double attention = 0;    ///< rotation, scores, softmax, values

@@ -9,9 +9,9 @@ namespace llmq::torch_pass {
 namespace {
 
 /// The Fortran entry: every BLAS has it (32-bit integers, as libtorch is built).
-using Sgemm = void (*)(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k,
-                       const float* alpha, const float* a, const int* lda, const float* b, const int* ldb,
-                       const float* beta, float* c, const int* ldc);
+using Sgemm = void (*)(const char* transpose_a, const char* transpose_b, const int* m, const int* n,
+                       const int* k, const float* alpha, const float* a, const int* lda, const float* b,
+                       const int* ldb, const float* beta, float* c, const int* ldc);
 Sgemm sgemm = nullptr;
 
 int as_int(std::size_t value) { return checked_cast<int>(value, "size of a matrix product"); }
@@ -30,7 +30,8 @@ void call(const char* transpose_w, const MatrixView<const float>& x, const Matri
 std::string open_blas() {
   sgemm = reinterpret_cast<Sgemm>(::dlsym(RTLD_DEFAULT, "sgemm_"));
   if (sgemm == nullptr) {
-    throw Error(ExitCode::general, "no BLAS library is loaded with libtorch", "apt-get install libopenblas0-pthread");
+    throw Error(ExitCode::general, "no BLAS library is loaded with libtorch",
+                "apt-get install libopenblas0-pthread");
   }
   const auto set_threads = reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
   if (set_threads == nullptr) return "a BLAS that is not OpenBLAS (expect it to be slow)";

@@ -1,6 +1,6 @@
-// Matrix products by the BLAS behind libtorch, called directly: libtorch's own entry adds copies and checks that
-// small strided products (attention) feel. One BLAS thread a call: the program's threads work on samples.
-// SPDX-License-Identifier: Apache-2.0
+// Matrix products by the BLAS behind libtorch, called directly: libtorch's own entry adds copies and checks
+// that small strided products (attention) feel. One BLAS thread a call: the program's threads work on
+// samples. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>
@@ -19,11 +19,13 @@ struct MatrixView {
 
 enum class Product { replace, add };
 
-/// Finds the BLAS and binds it to one thread; its name and version, for the log. Once, before the first product.
+/// Finds the BLAS and binds it to one thread; its name and version, for the log. Once, before the first
+/// product.
 /// @throws Error(general) if there is none.
 std::string open_blas();
 /// y [m, n] = (or +=) x [m, k] w [n, k]^T.
-void multiply_transposed(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y, Product product);
+void multiply_transposed(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y,
+                         Product product);
 /// y [m, n] = x [m, k] w [k, n].
 void multiply(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y);
 

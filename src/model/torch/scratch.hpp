@@ -15,8 +15,8 @@ struct Scratch {
   AttentionScratch attention;
 };
 
-/// Keeps buffers between samples and layers. Threads come and go with every round of samples; buffers that lived
-/// with the thread would be faulted in and zeroed again each time.
+/// Keeps buffers between samples and layers. Threads come and go with every round of samples; buffers that
+/// lived with the thread would be faulted in and zeroed again each time.
 class ScratchPool {
  public:
   class Lease {

@@ -27,8 +27,8 @@ HWY_INLINE float largest(const float* x, std::size_t count) {
   return top;
 }
 
-/// Sum in 16 lanes, added in order at the end. 128-bit vectors exist on every target and the adds are few beside
-/// the exponentials: one form for all keeps the order plain.
+/// Sum in 16 lanes, added in order at the end. 128-bit vectors exist on every target and the adds are few
+/// beside the exponentials: one form for all keeps the order plain.
 HWY_INLINE float sum_in_lanes(const float* x, std::size_t count) {
   constexpr std::size_t kLanes = 16;
   HWY_ALIGN float lanes[kLanes] = {};

@@ -1,12 +1,12 @@
-// Where the time of a layer goes, over all threads. Two clock readings a stage of some milliseconds: free.
-// SPDX-License-Identifier: Apache-2.0
+// Where the CPU time of a layer goes, over all threads. A clock reading for a stage of some milliseconds:
+// free. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 
+#include "llmq/core/thread_clock.hpp"
 #include "llmq/model/forward.hpp"
 
 namespace llmq::torch_pass {
@@ -32,17 +32,16 @@ class StageClock {
   void attention() noexcept { charge(1); }
   void elementwise() noexcept { charge(2); }
   /// Time since the last call belongs to someone else.
-  void skip() noexcept { last_ = Clock::now(); }
+  void skip() noexcept { last_ = thread_cpu_nanoseconds(); }
 
  private:
-  using Clock = std::chrono::steady_clock;
   void charge(std::size_t stage) noexcept {
-    const Clock::time_point now = Clock::now();
-    totals_.nanoseconds_[stage] += std::chrono::duration_cast<std::chrono::nanoseconds>(now - last_).count();
+    const std::int64_t now = thread_cpu_nanoseconds();
+    totals_.nanoseconds_[stage] += now - last_;
     last_ = now;
   }
   StageTotals& totals_;
-  Clock::time_point last_ = Clock::now();
+  std::int64_t last_ = thread_cpu_nanoseconds();
 };
 
 }  // namespace llmq::torch_pass

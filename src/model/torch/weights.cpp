@@ -31,13 +31,15 @@ Values::Values(std::size_t count) : count_(count) {
 void Values::Free::operator()(float* data) const noexcept { std::free(data); }
 
 void Linear::apply(const float* x, std::size_t tokens, float* y) const {
-  multiply_transposed({x, tokens, in_features, in_features}, {weight.data(), out_features, in_features, in_features},
+  multiply_transposed({x, tokens, in_features, in_features},
+                      {weight.data(), out_features, in_features, in_features},
                       {y, tokens, out_features, out_features}, Product::replace);
   add_bias(y, bias.empty() ? nullptr : bias.data(), tokens, out_features);
 }
 
 void Linear::add_to(const float* x, std::size_t tokens, float* y) const {
-  multiply_transposed({x, tokens, in_features, in_features}, {weight.data(), out_features, in_features, in_features},
+  multiply_transposed({x, tokens, in_features, in_features},
+                      {weight.data(), out_features, in_features, in_features},
                       {y, tokens, out_features, out_features}, Product::add);
   add_bias(y, bias.empty() ? nullptr : bias.data(), tokens, out_features);
 }

@@ -12,8 +12,9 @@
 
 namespace llmq::torch_pass {
 
-/// A large f32 array on huge pages where the system has them: loading a layer would else spend more time in page
-/// faults than in reading, and packing walks over many pages at once. Not zeroed; every value is then loaded.
+/// A large f32 array on huge pages where the system has them: loading a layer would else spend more time in
+/// page faults than in reading, and packing walks over many pages at once. Not zeroed; every value is then
+/// loaded.
 class Values {
  public:
   Values() = default;
