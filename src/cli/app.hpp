@@ -14,9 +14,9 @@
 
 namespace llmq::cli {
 
-enum class OutputFormat { human, json };
+enum class OutputFormat { human, json, csv };  ///< csv: quality compare only
 enum class CommMode { automatic, serial, mpi };
-enum class Command { none, quantize, analyze, quality_report, info };
+enum class Command { none, quantize, analyze, quality_report, quality_compare, info };
 
 struct GlobalOptions {
   OutputFormat format = OutputFormat::human;
@@ -35,6 +35,8 @@ struct Invocation {
   AnalyzeOptions analyze;
   QualityOptions quality;
   std::string quality_output;  ///< -o of quality report, empty for none
+  CompareOptions compare;
+  std::string compare_output;  ///< -o of quality compare, empty for none
   std::string info_path;
   std::string text;  ///< --help or --version: print this and stop
 };

@@ -48,6 +48,10 @@ Invocation CommandLine::parse(int argc, const char* const* argv) {
   for (const auto& command : commands_) {
     if (command->chosen()) command->finish(invocation_);
   }
+  if (invocation_.global.format == OutputFormat::csv && invocation_.command != Command::quality_compare) {
+    throw Error(ExitCode::invalid_arguments, "--format csv is a form of quality compare only",
+                "Use --format human or --format json");
+  }
   return invocation_;
 }
 

@@ -8,15 +8,13 @@
 
 #include <fmt/format.h>
 
-#include "llmq/core/error.hpp"
-#include "llmq/core/file.hpp"
-
+#include "cli/quality_commands.hpp"
 #include "cli/render.hpp"
+#include "cli/render_quality.hpp"
 
 namespace llmq::cli {
 namespace {
 
-constexpr double kDefaultQualityThresholdPct = 20;
 constexpr double kMemoryShare = 0.8;
 
 std::uint64_t environment_number(const char* name) {
@@ -57,22 +55,6 @@ void show(const Invocation& invocation, const Communicator& comm, const Log& log
   print(invocation.global.format == OutputFormat::json ? json(result, log.warnings()) : human(result));
 }
 
-void warn_above_threshold(const QualityResult& result, Log& log) {
-  double threshold = kDefaultQualityThresholdPct;
-  if (const char* text = std::getenv("LLM_QUANTIZE_QUALITY_THRESHOLD"); text != nullptr && *text != '\0') {
-    char* end = nullptr;
-    threshold = std::strtod(text, &end);
-    if (*end != '\0' || !(threshold >= 0)) {
-      throw Error(ExitCode::invalid_arguments,
-                  fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
-                  "Set it to a number such as 20");
-    }
-  }
-  if (result.metrics.perplexity_delta_pct <= threshold) return;
-  log.warn(fmt::format("Quantization quality degradation ({:.0f}%) exceeds threshold ({:.0f}%)",
-                       result.metrics.perplexity_delta_pct, threshold));
-}
-
 }  // namespace
 
 void run_command(const Invocation& invocation, const Communicator& comm, Log& log) {
@@ -87,15 +69,11 @@ void run_command(const Invocation& invocation, const Communicator& comm, Log& lo
       return show(invocation, comm, log, run_quantize(context, invocation.quantize));
     case Command::analyze:
       return show(invocation, comm, log, run_analyze(context, invocation.analyze));
-    case Command::quality_report: {
-      const QualityResult result = run_quality(context, invocation.quality);
-      comm.together("write the report", [&] {
-        if (!comm.is_root()) return;
-        warn_above_threshold(result, log);
-        if (!invocation.quality_output.empty()) {
-          write_file_atomically(invocation.quality_output, json(result, log.warnings()));
-        }
-      });
+    case Command::quality_report:
+      return show(invocation, comm, log, run_quality_report(context, invocation));
+    case Command::quality_compare: {
+      const CompareResult result = run_quality_compare(context, invocation);
+      if (comm.is_root() && invocation.global.format == OutputFormat::csv) return print(csv(result));
       return show(invocation, comm, log, result);
     }
     case Command::info: {

@@ -1,20 +1,11 @@
 // The contract's JSON results: keys may be added, never renamed or removed.
 // SPDX-License-Identifier: Apache-2.0
-#include <chrono>
-
-#include <fmt/chrono.h>
-#include <nlohmann/json.hpp>
-
+#include "cli/json_document.hpp"
 #include "cli/render.hpp"
+#include "cli/render_quality.hpp"
 
 namespace llmq::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-std::string text(const Json& document) {
-  return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
 
 /// Thread-seconds of every rank; slices hold [read, compute, write], what is missing to threads x width is
 /// waiting.
@@ -33,11 +24,6 @@ Json timeline_json(const std::vector<RankTimeline>& timelines) {
                      {"slices", one.slices}});
   }
   return ranks;
-}
-
-std::string utc_now() {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                     fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
 }
 
 }  // namespace
@@ -99,7 +85,6 @@ std::string json(const AnalyzeResult& result, const Warnings& warnings) {
 }
 
 std::string json(const QualityResult& result, const Warnings& warnings) {
-  const QualityMetrics& m = result.metrics;
   Json layers = Json::array();
   for (const LayerError& layer : result.layer_errors) {
     layers.push_back({{"layer_name", layer.layer_name},
@@ -119,27 +104,7 @@ std::string json(const QualityResult& result, const Warnings& warnings) {
   return text({{"status", "success"},
                {"original_model", result.original.string()},
                {"quantized_model", result.quantized.string()},
-               {"metrics",
-                {{"perplexity_original", m.perplexity_original},
-                 {"perplexity_original_error", m.perplexity_original_error},
-                 {"perplexity_quantized", m.perplexity_quantized},
-                 {"perplexity_quantized_error", m.perplexity_quantized_error},
-                 {"perplexity_delta_pct", m.perplexity_delta_pct},
-                 {"ln_perplexity_ratio", m.ln_ratio},
-                 {"ln_perplexity_ratio_error", m.ln_ratio_error},
-                 {"effective_bpw", result.effective_bpw},
-                 {"compression_ratio", result.compression_ratio},
-                 {"kld_mean", m.kld.mean},
-                 {"kld_mean_error", m.kld.error},
-                 {"kld_median", m.kld_median},
-                 {"kld_p99", m.kld_p99},
-                 {"kld_p999", m.kld_p999},
-                 {"kld_max", m.kld_max},
-                 {"same_top_pct", m.same_top_pct},
-                 {"same_top_error_pct", m.same_top_error_pct},
-                 {"delta_p_rms_pct", m.delta_p_rms_pct},
-                 {"chunks", result.chunks},
-                 {"scores", m.scores}}},
+               {"metrics", quality_metrics(result, {})},
                {"file_size", result.file_bytes},
                {"ctx", result.ctx},
                {"dataset", result.dataset},

@@ -11,13 +11,11 @@ namespace llmq::cli {
 std::unique_ptr<CommandParser> add_quantize(CommandTree tree);
 std::unique_ptr<CommandParser> add_analyze(CommandTree tree);
 std::unique_ptr<CommandParser> add_quality_report(CommandTree tree);
+std::unique_ptr<CommandParser> add_quality_compare(CommandTree tree);
 std::unique_ptr<CommandParser> add_info(CommandTree tree);
 
 inline constexpr std::unique_ptr<CommandParser> (*kCommands[])(CommandTree) = {
-    add_quantize,
-    add_analyze,
-    add_quality_report,
-    add_info,
+    add_quantize, add_analyze, add_quality_report, add_quality_compare, add_info,
 };
 
 }  // namespace llmq::cli

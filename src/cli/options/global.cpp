@@ -12,6 +12,9 @@ namespace llmq::cli {
 namespace {
 
 const Choices<OutputFormat> kFormats = {{"human", OutputFormat::human}, {"json", OutputFormat::json}};
+// Only quality compare has a table to print: the others do not offer csv.
+const Choices<OutputFormat> kAllFormats = {
+    {"human", OutputFormat::human}, {"json", OutputFormat::json}, {"csv", OutputFormat::csv}};
 const Choices<Verbosity> kVerbosities = {{"quiet", Verbosity::quiet},
                                          {"normal", Verbosity::normal},
                                          {"verbose", Verbosity::verbose},
@@ -25,7 +28,7 @@ const Choices<std::string> kDevices = {{"auto", "cpu"}, {"cpu", "cpu"}, {"cuda",
 void GlobalParser::add_options(CommandTree tree) {
   CLI::App& app = tree.root;
   GlobalOptions& global = tree.invocation.global;
-  app.add_option("--format", format_, "Form of results and errors")
+  app.add_option("--format", format_, "Form of results and errors (quality compare: csv too)")
       ->type_name(type_name(kFormats))
       ->capture_default_str();
   app.add_option("--verbosity", verbosity_, "How much is told on stderr")
@@ -47,7 +50,7 @@ void GlobalParser::add_options(CommandTree tree) {
 }
 
 void GlobalParser::finish(GlobalOptions& global) const {
-  global.format = choose(kFormats, format_, "--format");
+  global.format = choose(kAllFormats, format_, "--format");
   global.verbosity = choose(kVerbosities, verbosity_, "--verbosity");
   global.comm = choose(kComms, comm_, "--comm");
   if (choose(kDevices, global.device, "--device") == "cuda") {

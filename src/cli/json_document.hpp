@@ -1,0 +1,18 @@
+// JSON results as text: keys in the order they were added, two spaces of indentation.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+namespace llmq::cli {
+
+using Json = nlohmann::ordered_json;
+
+/// The document and a line end; bytes that are no UTF-8 are replaced.
+std::string text(const Json& document);
+/// Now, as ISO 8601 in UTC: "2026-01-31T12:00:00Z".
+std::string utc_now();
+
+}  // namespace llmq::cli

@@ -1,0 +1,30 @@
+// The text options that both quality commands take, under both of their names.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cli/options/command_parser.hpp"
+
+namespace llmq::cli {
+
+class EvaluationTextParser {
+ public:
+  void add_options(CLI::App& command, std::uint64_t& ctx);
+  /// Leaves what was not typed as it is. @throws Error(invalid_arguments) when both names of an option were
+  /// typed.
+  void apply(std::optional<std::filesystem::path>& text, std::uint64_t& chunks) const;
+
+ private:
+  std::string text_;
+  std::string calibration_data_;
+  std::optional<std::uint64_t> chunks_;
+  std::optional<std::uint64_t> calibration_samples_;
+};
+
+/// `quality` only holds its subcommands; the first of them to be added makes it.
+CLI::App& quality_group(CLI::App& root);
+
+}  // namespace llmq::cli

@@ -1,0 +1,95 @@
+#include "cli/quality_commands.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/file.hpp"
+
+#include "cli/render.hpp"
+#include "cli/render_quality.hpp"
+
+namespace llmq::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kDefaultQualityThresholdPct = 20;
+
+double quality_threshold_pct() {
+  const char* text = std::getenv("LLM_QUANTIZE_QUALITY_THRESHOLD");
+  if (text == nullptr || *text == '\0') return kDefaultQualityThresholdPct;
+  char* end = nullptr;
+  const double threshold = std::strtod(text, &end);
+  if (*end == '\0' && threshold >= 0) return threshold;
+  throw Error(ExitCode::invalid_arguments,
+              fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
+              "Set it to a number such as 20");
+}
+
+/// `of` names the file where there are several.
+void warn_above_threshold(const QualityResult& result, const std::string& of, Log& log) {
+  const double threshold = quality_threshold_pct();
+  if (result.metrics.perplexity_delta_pct <= threshold) return;
+  log.warn(fmt::format("{}Quantization quality degradation ({:.0f}%) exceeds threshold ({:.0f}%)", of,
+                       result.metrics.perplexity_delta_pct, threshold));
+}
+
+/// Before hours of work: can the report be written, and is it none of the inputs?
+void check_report_place(const fs::path& output, const fs::path& original,
+                        const std::vector<fs::path>& candidates) {
+  if (output.empty()) return;
+  const fs::path directory = output.has_parent_path() ? output.parent_path() : fs::path(".");
+  if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK | X_OK) != 0) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", directory.string()),
+                "Choose another --output");
+  }
+  bool is_input = is_same_file(output, original);
+  for (const fs::path& candidate : candidates) is_input = is_input || is_same_file(output, candidate);
+  if (is_input || fs::is_directory(output)) {
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("--output {}: is {}", output.string(), is_input ? "an input" : "a directory"),
+                "Choose another --output");
+  }
+}
+
+}  // namespace
+
+QualityResult run_quality_report(const StageContext& context, const Invocation& invocation) {
+  const QualityOptions& options = invocation.quality;
+  context.comm.together("check the report", [&] {
+    if (context.comm.is_root())
+      check_report_place(invocation.quality_output, options.original, {options.quantized});
+  });
+  QualityResult result = run_quality(context, options);
+  context.comm.together("write the report", [&] {
+    if (!context.comm.is_root()) return;
+    warn_above_threshold(result, "", context.log);
+    if (invocation.quality_output.empty()) return;
+    write_file_atomically(invocation.quality_output, json(result, context.log.warnings()));
+  });
+  return result;
+}
+
+CompareResult run_quality_compare(const StageContext& context, const Invocation& invocation) {
+  const CompareOptions& options = invocation.compare;
+  const fs::path output = invocation.compare_output;
+  context.comm.together("check the report", [&] {
+    if (context.comm.is_root()) check_report_place(output, options.original, options.quantized);
+  });
+  CompareResult result = run_compare(context, options);
+  context.comm.together("write the report", [&] {
+    if (!context.comm.is_root()) return;
+    for (const QualityResult& one : result.candidates)
+      warn_above_threshold(one, one.quantized.filename().string() + ": ", context.log);
+    if (output.empty()) return;
+    write_file_atomically(
+        output, output.extension() == ".csv" ? csv(result) : json(result, context.log.warnings()));
+  });
+  return result;
+}
+
+}  // namespace llmq::cli

@@ -1,0 +1,45 @@
+// One original and any number of candidates on their way through the layers over the same samples.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "llmq/model/source.hpp"
+#include "llmq/pipeline/samples.hpp"
+#include "llmq/pipeline/stage_context.hpp"
+#include "llmq/quality/scores.hpp"
+
+namespace llmq {
+
+/// What decides how much of an evaluation a rank holds at once, in bytes.
+struct WaveDemand {
+  std::uint64_t program = 0;      ///< program and libraries
+  std::uint64_t layer = 0;        ///< weights of the largest layer of one model
+  std::uint64_t head = 0;         ///< output matrix of one model
+  std::uint64_t thread = 0;       ///< scratch and logits of one thread
+  std::uint64_t state = 0;        ///< hidden state of one sample of one model
+  std::uint64_t threads = 1;
+};
+
+/// Candidates that go through the model together, and the samples that do so at once.
+struct WavePlan {
+  std::size_t candidates = 0;  ///< 0: not even one fits
+  std::size_t samples = 0;
+};
+
+/// Memory of `candidates` candidates beside the original with one sample a thread.
+std::uint64_t wave_bytes(const WaveDemand& demand, std::size_t candidates) noexcept;
+/// As many of `candidates` as fit into `limit_bytes` with one sample a thread, then as many samples as fit.
+WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint64_t limit_bytes) noexcept;
+
+/// Collective. Scores of every position in sample order, one vector a candidate; filled on rank 0 only. The
+/// original runs once for all candidates that fit into memory together; ranks and memory never change a
+/// figure. @throws Error(out_of_memory) when not even one candidate fits, Error(interrupted).
+std::vector<std::vector<PositionScore>> evaluate_candidates(
+    const StageContext& context, const SampleSet& samples, const ModelSource& original,
+    std::span<const ModelSource* const> candidates);
+
+}  // namespace llmq
