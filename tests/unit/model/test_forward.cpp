@@ -1,6 +1,8 @@
 // The forward pass against plain loops in double precision, and its promise that bits do not depend on
 // threads.
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <thread>
 
@@ -256,6 +258,43 @@ TEST(ForwardPass, bits_do_not_depend_on_threads) {
   for (Values& hidden : together) threads.emplace_back([&] { pass->run_layer(*layer, hidden, {}); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(alone, together);
+}
+
+TEST(ForwardPass, a_bad_number_reaches_the_observers_and_the_result) {
+  const ModelSpec spec = small_spec();
+  const Weights weights(false);
+  const auto pass = make_forward_pass(spec);
+  const auto layer = pass->load_layer(0, std::cref(weights));
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Values hidden = pseudo_random(20 * spec.hidden_size, 3, 1.0F);
+    hidden[7 * spec.hidden_size + 11] = bad;
+    std::map<MatmulInput, bool> sound;
+
+    pass->run_layer(*layer, hidden, [&](MatmulInput input, std::span<const float> x, std::size_t) {
+      sound[input] = std::all_of(x.begin(), x.end(), [](float value) { return std::isfinite(value); });
+    });
+
+    for (const auto& [input, finite] : sound) EXPECT_FALSE(finite) << static_cast<int>(input);
+    const auto row = hidden.begin() + 7 * static_cast<std::ptrdiff_t>(spec.hidden_size);
+    EXPECT_TRUE(std::isnan(*row));
+  }
+}
+
+TEST(ForwardPass, stages_are_timed) {
+  const ModelSpec spec = small_spec();
+  const Weights weights(false);
+  const auto pass = make_forward_pass(spec);
+  const auto layer = pass->load_layer(0, std::cref(weights));
+  Values hidden = pseudo_random(200 * spec.hidden_size, 3, 1.0F);
+  EXPECT_EQ(pass->stage_seconds().matmul, 0);
+
+  pass->run_layer(*layer, hidden, {});
+
+  const StageSeconds stages = pass->stage_seconds();
+  EXPECT_GT(stages.matmul, 0);
+  EXPECT_GT(stages.attention, 0);
+  EXPECT_GT(stages.elementwise, 0);
+  EXPECT_LT(stages.matmul + stages.attention + stages.elementwise, 1);
 }
 
 TEST(ForwardPass, a_missing_tensor_is_named) {
