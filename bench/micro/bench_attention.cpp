@@ -1,5 +1,6 @@
-// How near does the attention of one layer and sample come to the speed of a large product? GF/s count the causal
-// half only: 2 x 2 x head_dim x tokens (tokens + 1) / 2 operations a head. Arguments: tokens, heads, key heads, head_dim.
+// How near does the attention of one layer and sample come to the speed of a large product? GF/s count the
+// causal half only: 2 x 2 x head_dim x tokens (tokens + 1) / 2 operations a head. Arguments: tokens, heads,
+// key heads, head_dim.
 #include "bench_support.hpp"
 #include "model/torch/attention.hpp"
 
@@ -9,8 +10,9 @@ using namespace llmq::torch_pass;
 
 void attention_of_a_layer(benchmark::State& state) {
   bench::load_blas();
-  const AttentionShape shape{static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)),
-                             static_cast<std::size_t>(state.range(2)), static_cast<std::size_t>(state.range(3))};
+  const AttentionShape shape{
+      static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1)),
+      static_cast<std::size_t>(state.range(2)), static_cast<std::size_t>(state.range(3))};
   const Rope rope(std::vector<float>(shape.head_dim / 2, 0.01F), shape.tokens);
   std::vector<float> qkv = bench::normal_values(shape.tokens * shape.qkv_width());
   std::vector<float> out(shape.tokens * shape.heads * shape.head_dim);

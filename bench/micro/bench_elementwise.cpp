@@ -1,4 +1,5 @@
-// What do the parts between the products cost, on each instruction set? 512 tokens of the model of RESULTS.md.
+// What do the parts between the products cost, on each instruction set? 512 tokens of the model of
+// RESULTS.md.
 #include "bench_support.hpp"
 #include "model/torch/elementwise.hpp"
 #include "model/torch/rope.hpp"
@@ -15,7 +16,8 @@ constexpr std::size_t kHeadDim = 64;
 
 void norm(benchmark::State& state) {
   const bench::Target target(state);
-  const std::vector<float> x = bench::normal_values(kTokens * kHidden), weight = bench::normal_values(kHidden);
+  const std::vector<float> x = bench::normal_values(kTokens * kHidden),
+                           weight = bench::normal_values(kHidden);
   std::vector<float> out(x.size());
   for (auto _ : state) rms_norm(x.data(), weight.data(), 1e-5F, kTokens, kHidden, out.data());
   bench::count_values(state, x.size());

@@ -1,4 +1,5 @@
-// What is the limit? A large product, then the products of a layer (hidden 1024, 16 + 2 x 4 heads of 64, ffn 2816).
+// What is the limit? A large product, then the products of a layer (hidden 1024, 16 + 2 x 4 heads of 64, ffn
+// 2816).
 #include "bench_support.hpp"
 
 namespace {

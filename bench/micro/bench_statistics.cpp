@@ -1,6 +1,8 @@
-// What does collecting the statistics of one input of one sample cost, on each instruction set? Fixed point included.
-#include "bench_support.hpp"
+// What does collecting the statistics of one input of one sample cost, on each instruction set? Fixed point
+// included.
 #include "llmq/importance/accumulator.hpp"
+
+#include "bench_support.hpp"
 
 namespace {
 using namespace llmq;

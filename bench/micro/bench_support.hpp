@@ -1,13 +1,12 @@
 // What the kernel benchmarks share. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <benchmark/benchmark.h>
 #include <cstddef>
 #include <dlfcn.h>
 #include <random>
 #include <string>
 #include <vector>
-
-#include <benchmark/benchmark.h>
 
 #include "model/torch/matmul.hpp"
 #include "support/every_target.hpp"
@@ -28,11 +27,13 @@ inline void load_blas() {
   benchmark::AddCustomContext("blas", torch_pass::open_blas());
 }
 
-/// Runs the loop once for every instruction set: argument 0 of the benchmark is the place in the list, best first.
+/// Runs the loop once for every instruction set: argument 0 of the benchmark is the place in the list, best
+/// first.
 class Target {
  public:
   explicit Target(benchmark::State& state) {
-    const std::int64_t target = hwy::SupportedAndGeneratedTargets().at(static_cast<std::size_t>(state.range(0)));
+    const std::int64_t target =
+        hwy::SupportedAndGeneratedTargets().at(static_cast<std::size_t>(state.range(0)));
     hwy::SetSupportedTargetsForTest(target);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     state.SetLabel(hwy::TargetName(target));
@@ -51,12 +52,11 @@ inline void every_target(benchmark::internal::Benchmark* benchmark) {
 }
 
 inline void count_flops(benchmark::State& state, double flops) {
-  state.counters["GF/s"] =
-      benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GF/s"] = benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
 inline void count_values(benchmark::State& state, std::size_t values) {
-  state.counters["Gvalues/s"] = benchmark::Counter(static_cast<double>(values) * 1e-9,
-                                                   benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["Gvalues/s"] =
+      benchmark::Counter(static_cast<double>(values) * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
 
 }  // namespace llmq::bench
