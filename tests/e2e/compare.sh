@@ -93,8 +93,8 @@ expect 6 quality compare "$model" "$LLMQ_TEST_DATA/stories260k"
 expect 15 quality compare "$model" "${candidates[@]}" --text nowhere.txt
 expect 5 --mem-per-rank 1MB quality compare "$model" "${candidates[@]}" "${sample[@]}"
 for command in "info $model" "analyze $model" "quantize $model gguf -q Q8_0" "quality report $model Q4_0.gguf"; do
-  # shellcheck disable=SC2086
-  code=0; on 1 --format csv $command > out.txt 2> err.txt || code=$?
+  read -ra words <<< "$command"
+  code=0; on 1 --format csv "${words[@]}" > out.txt 2> err.txt || code=$?
   [ $code = 2 ] && [ ! -s out.txt ] || fail "$command takes --format csv ($code)"
 done
 "$LLMQ_BIN" quality compare --help | grep -q Example || fail "no examples"
