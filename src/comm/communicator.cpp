@@ -28,7 +28,7 @@ void Communicator::agree(const LocalStatus& status, std::string_view stage) cons
   broadcast(std::span<std::int64_t>(&code, 1), root, stage);
   broadcast(message, root, stage);
   broadcast(suggestion, root, stage);
-  throw Error(static_cast<ExitCode>(code), message, suggestion);
+  throw AgreedError(static_cast<ExitCode>(code), message, suggestion);
 }
 
 LocalStatus Communicator::describe_current_exception() {

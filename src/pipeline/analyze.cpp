@@ -144,12 +144,13 @@ void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
 
 }  // namespace
 
+fs::path default_imatrix_path(const fs::path& model) { return model_base_name(model) + ".imatrix"; }
+
 AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   AnalyzeResult result;
   result.model_path = options.model;
-  result.output_path =
-      options.output.empty() ? fs::path(model_base_name(options.model) + ".imatrix") : options.output;
+  result.output_path = options.output.empty() ? default_imatrix_path(options.model) : options.output;
   context.log.status(fmt::format("Loading model: {}", options.model.string()));
 
   std::unique_ptr<ModelSource> source;
@@ -200,6 +201,7 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   result.num_layers = source->spec().n_layers;
   result.calibration_samples = samples.samples.size();
   result.ctx = samples.ctx;
+  result.resumed = run.resumed();
   result.layer_groups = grid.layer_groups;
   result.sample_groups = grid.sample_groups;
   for (const char* phase :

@@ -176,6 +176,7 @@ void AnalyzeRun::resume() {
     return;
   }
   generation_ = chosen;
+  resumed_ = true;
   context_.comm.together("read the checkpoint", [&] {
     const LayerRange range = layers_of_group(grid_.layer_group, grid_.layer_groups, n_layers());
     std::vector<std::uint64_t> held;

@@ -53,6 +53,8 @@ class AnalyzeRun {
   /// Collective: the finished statistics, on rank 0 (empty elsewhere).
   std::vector<LayerAccumulators> take_totals();
 
+  /// True if resume() found a committed generation.
+  bool resumed() const noexcept { return resumed_; }
   /// Seconds this rank spent in load, compute, exchange, checkpoint. CPU seconds of compute, summed over
   /// threads, in matmul, attention, elementwise, statistics.
   const std::map<std::string, double>& seconds() const noexcept { return seconds_; }
@@ -103,6 +105,7 @@ class AnalyzeRun {
   std::vector<std::uint64_t> touched_;                  ///< layers with deltas
   std::vector<LayerAccumulators> totals_;               ///< rank 0
   std::uint64_t generation_ = 0;
+  bool resumed_ = false;
   double last_commit_ = 0;
   double commit_cost_ = 0;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

@@ -45,6 +45,15 @@ fs::path find_job(const fs::path& place, const JobIdentity& identity) {
   return {};
 }
 
+/// True if `place` holds a checkpoint of this very job; a damaged one is none.
+bool is_job(const fs::path& place, const JobIdentity& identity) {
+  try {
+    return fs::exists(place / kIdentityFile) && differences(place, identity).empty();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 [[noreturn]] void throw_nothing_to_resume(const fs::path& place, const JobIdentity& identity) {
   std::string others;
   if (fs::is_directory(place)) {
@@ -97,7 +106,9 @@ JobDirectory::JobDirectory(const StageContext& context, const CheckpointOptions&
   std::string text = path_.string();
   context.comm.broadcast(text, 0, "share the checkpoint directory");
   path_ = text;
-  resuming_ = options.resume.has_value();
+  std::uint64_t resuming = resuming_ ? 1 : 0;
+  context.comm.broadcast(std::span<std::uint64_t>(&resuming, 1), 0, "share the checkpoint directory");
+  resuming_ = resuming != 0;
   if (use == DirectoryUse::all_ranks) check_seen_by_all(context, identity);
 }
 
@@ -112,6 +123,7 @@ void JobDirectory::check_seen_by_all(const StageContext& context, const JobIdent
 }
 
 void JobDirectory::open_on_root(const CheckpointOptions& options, const JobIdentity& identity) {
+  resuming_ = options.resume.has_value();
   if (options.resume) {
     path_ = find_job(*options.resume, identity);
     if (path_.empty()) throw_nothing_to_resume(*options.resume, identity);
@@ -135,7 +147,8 @@ void JobDirectory::open_on_root(const CheckpointOptions& options, const JobIdent
     throw Error(ExitCode::checkpoint, fmt::format("{} is in use by another run of this job", path_.string()),
                 "Wait for the other run, or choose another --checkpoint-dir");
   }
-  if (!options.resume) {
+  if (options.continue_found && !options.resume) resuming_ = is_job(path_, identity);
+  if (!resuming_) {
     for (const auto& entry : fs::directory_iterator(path_)) {
       if (entry.path().filename() != kLockFile) fs::remove_all(entry.path());
     }

@@ -65,8 +65,7 @@ class WaveEvaluator {
                 std::span<const ModelSource* const> candidates)
       : context_(context), samples_(samples) {
     walkers_.push_back(std::make_unique<Walker>(original));
-    for (const ModelSource* candidate : candidates)
-      walkers_.push_back(std::make_unique<Walker>(*candidate));
+    for (const ModelSource* candidate : candidates) walkers_.push_back(std::make_unique<Walker>(*candidate));
   }
 
   /// One vector a candidate, by sample of the wave.
@@ -140,8 +139,8 @@ WaveDemand measure_demand(const StageContext& context, const ModelSource& origin
   demand.program = kProgramBytes;
   for (const auto& [index, bytes] : layer_bytes) demand.layer = std::max(demand.layer, bytes);
   demand.head = std::uint64_t{spec.vocab_size} * spec.hidden_size * 4;
-  demand.thread = 2 * kHeadRows * std::uint64_t{spec.vocab_size} * 4 +
-                  make_forward_pass(spec)->scratch_bytes(ctx);
+  demand.thread =
+      2 * kHeadRows * std::uint64_t{spec.vocab_size} * 4 + make_forward_pass(spec)->scratch_bytes(ctx);
   demand.state = ctx * spec.hidden_size * 4;
   demand.threads = context.threads;
   return demand;
@@ -149,16 +148,16 @@ WaveDemand measure_demand(const StageContext& context, const ModelSource& origin
 
 /// One vector of scores a candidate over the samples in `mine`, in that order. Local.
 std::vector<Scores> evaluate_mine(const StageContext& context, const SampleSet& samples,
-                                  const ModelSource& original,
-                                  std::span<const ModelSource* const> candidates,
+                                  const ModelSource& original, std::span<const ModelSource* const> candidates,
                                   const std::vector<std::uint64_t>& mine, ProgressBar& bar) {
   const WaveDemand demand = measure_demand(context, original, samples.ctx);
   const WavePlan plan = plan_waves(demand, candidates.size(), context.memory_limit_bytes);
   if (plan.candidates == 0) require_memory(context, wave_bytes(demand, 1), "the quality plan");
   if (plan.candidates < candidates.size()) {
-    context.log.status(fmt::format("Note: memory holds {} of {} candidates at once; the original runs again "
-                                   "for the others",
-                                   plan.candidates, candidates.size()));
+    context.log.status(
+        fmt::format("Note: memory holds {} of {} candidates at once; the original runs again "
+                    "for the others",
+                    plan.candidates, candidates.size()));
   }
   std::vector<Scores> scores(candidates.size());
   const double all = static_cast<double>(candidates.size() * mine.size());
@@ -171,8 +170,9 @@ std::vector<Scores> evaluate_mine(const StageContext& context, const SampleSet& 
                                             mine.begin() + static_cast<std::ptrdiff_t>(end));
       const auto part = evaluator.run(wave, [&](double fraction) {
         const double samples_done = static_cast<double>(begin) + fraction * static_cast<double>(end - begin);
-        const double whole = (static_cast<double>(first * mine.size()) +
-                              static_cast<double>(group.size()) * samples_done) / all;
+        const double whole =
+            (static_cast<double>(first * mine.size()) + static_cast<double>(group.size()) * samples_done) /
+            all;
         bar.update(static_cast<std::uint64_t>(whole * static_cast<double>(samples.samples.size())), whole);
       });
       for (std::size_t i = 0; i < part.size(); ++i)
@@ -225,8 +225,8 @@ std::vector<Scores> evaluate_candidates(const StageContext& context, const Sampl
                        static_cast<std::uint32_t>(context.comm.size()), samples.samples.size());
   ProgressBar bar(context.log, "Evaluating", samples.samples.size(), "chunks");
   std::vector<Scores> scores;
-  context.comm.together(
-      "evaluate", [&] { scores = evaluate_mine(context, samples, original, candidates, mine, bar); });
+  context.comm.together("evaluate",
+                        [&] { scores = evaluate_mine(context, samples, original, candidates, mine, bar); });
   bar.finish();
   for (Scores& one : scores) one = gather_in_order(context.comm, samples, one);
   return scores;

@@ -16,11 +16,11 @@ namespace llmq {
 
 /// What decides how much of an evaluation a rank holds at once, in bytes.
 struct WaveDemand {
-  std::uint64_t program = 0;      ///< program and libraries
-  std::uint64_t layer = 0;        ///< weights of the largest layer of one model
-  std::uint64_t head = 0;         ///< output matrix of one model
-  std::uint64_t thread = 0;       ///< scratch and logits of one thread
-  std::uint64_t state = 0;        ///< hidden state of one sample of one model
+  std::uint64_t program = 0;  ///< program and libraries
+  std::uint64_t layer = 0;    ///< weights of the largest layer of one model
+  std::uint64_t head = 0;     ///< output matrix of one model
+  std::uint64_t thread = 0;   ///< scratch and logits of one thread
+  std::uint64_t state = 0;    ///< hidden state of one sample of one model
   std::uint64_t threads = 1;
 };
 
@@ -38,8 +38,9 @@ WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint6
 /// Collective. Scores of every position in sample order, one vector a candidate; filled on rank 0 only. The
 /// original runs once for all candidates that fit into memory together; ranks and memory never change a
 /// figure. @throws Error(out_of_memory) when not even one candidate fits, Error(interrupted).
-std::vector<std::vector<PositionScore>> evaluate_candidates(
-    const StageContext& context, const SampleSet& samples, const ModelSource& original,
-    std::span<const ModelSource* const> candidates);
+std::vector<std::vector<PositionScore>> evaluate_candidates(const StageContext& context,
+                                                            const SampleSet& samples,
+                                                            const ModelSource& original,
+                                                            std::span<const ModelSource* const> candidates);
 
 }  // namespace llmq

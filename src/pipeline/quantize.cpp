@@ -40,15 +40,12 @@ const FileLevel& require_level(const std::string& name) {
 }
 
 fs::path output_path(const QuantizeOptions& options, const FileLevel& level) {
-  std::string name = options.output_name.empty()
-                         ? fmt::format("{}-{}", model_base_name(options.model), level.name)
-                         : options.output_name;
-  if (name.find('/') != std::string::npos) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("output name \"{}\" must not contain a slash", name),
+  if (options.output_name.find('/') != std::string::npos) {
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("output name \"{}\" must not contain a slash", options.output_name),
                 "Put the directory into --output-dir");
   }
-  if (!name.ends_with(".gguf")) name += ".gguf";
-  return options.output_dir / name;
+  return quantized_path(options.model, level.name, options.output_dir, options.output_name);
 }
 
 void check_output(const QuantizeOptions& options, const fs::path& output) {
@@ -172,6 +169,13 @@ std::string model_base_name(const fs::path& model) {
   if (!plain.has_filename()) plain = plain.parent_path();
   const std::string name = plain.filename().string();
   return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
+}
+
+fs::path quantized_path(const fs::path& model, std::string_view level, const fs::path& directory,
+                        const std::string& name) {
+  std::string file = name.empty() ? fmt::format("{}-{}", model_base_name(model), level) : name;
+  if (!file.ends_with(".gguf")) file += ".gguf";
+  return directory / file;
 }
 
 QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& options) {

@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "llmq/core/error.hpp"
 #include "llmq/core/int128.hpp"
 
 namespace llmq {
@@ -69,6 +70,12 @@ struct LocalStatus {
   int exit_code = 0;  ///< 0 or an ExitCode
   std::string message;
   std::string suggestion;
+};
+
+/// A failure that every rank has thrown at the same place: whoever catches it may go on with all ranks.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
 };
 
 /// Shared counter of work units; one rank's thread at a time may call it.
@@ -149,7 +156,7 @@ class Communicator {
   Communicator split_node() const { return Communicator(backend_->split_node()); }
   WorkCounter make_counter() const { return WorkCounter(backend_->make_counter()); }
 
-  /// Collective: if any rank failed, every rank throws Error with the text of the lowest failing rank.
+  /// Collective: if any rank failed, every rank throws AgreedError with the text of the lowest failing rank.
   void agree(const LocalStatus& status, std::string_view stage) const;
 
   /// Collective: runs `work` and makes a failure on one rank everyone's failure.

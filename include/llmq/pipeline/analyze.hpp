@@ -38,6 +38,7 @@ struct AnalyzeResult {
   std::string content_hash;
   std::uint32_t layer_groups = 1;
   std::uint32_t sample_groups = 1;
+  bool resumed = false;  ///< from a committed checkpoint
   double seconds = 0;
   double tokens_per_second = 0;
   std::uint64_t peak_memory_bytes = 0;
@@ -46,6 +47,9 @@ struct AnalyzeResult {
   std::map<std::string, double> phase_seconds;
   std::vector<RankTimeline> timelines;  ///< on rank 0
 };
+
+/// Where the result goes when no output is given: "MODEL.imatrix" of the last part of the model's path.
+std::filesystem::path default_imatrix_path(const std::filesystem::path& model);
 
 /// Collective. @throws Error with the contract's codes; Error(interrupted) after a committed checkpoint.
 AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& options);

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "llmq/pipeline/stage_context.hpp"
@@ -66,6 +67,11 @@ struct QuantizeResult {
 /// Collective. @throws Error with the contract's codes; nothing stands under the final name unless it is
 /// complete.
 QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& options);
+
+/// What a run writes: `directory`/MODEL-LEVEL.gguf, or `directory`/`name` with ".gguf" added where missing.
+/// @param name  empty for the first form
+std::filesystem::path quantized_path(const std::filesystem::path& model, std::string_view level,
+                                     const std::filesystem::path& directory, const std::string& name);
 
 /// Last part of a model path, without .gguf.
 std::string model_base_name(const std::filesystem::path& model);

@@ -24,6 +24,7 @@ struct CheckpointOptions {
   bool enabled = true;
   std::filesystem::path directory = ".checkpoint";
   std::optional<std::filesystem::path> resume;  ///< checkpoint directory or the job's subdirectory
+  bool continue_found = false;   ///< without `resume`: continue from this job's checkpoint if there is one
   double interval_seconds = -1;  ///< 0: after every unit; negative: as often as costs at most 5 %
 };
 

@@ -6,7 +6,8 @@
 namespace {
 using namespace llmq;
 
-constexpr WaveDemand kDemand{.program = 1000, .layer = 100, .head = 50, .thread = 20, .state = 10, .threads = 4};
+constexpr WaveDemand kDemand{
+    .program = 1000, .layer = 100, .head = 50, .thread = 20, .state = 10, .threads = 4};
 
 TEST(Waves, memory_of_one_candidate_is_that_of_two_models) {
   // 1000 + max(2 * 100, 3 * 50) + 4 * (20 + 2 * 10)
