@@ -1,0 +1,8 @@
+/* Puts the schemas of configs/schemas into the read-only data of the binary. */
+    .section .rodata
+    .global llmq_job_schema_begin
+    .global llmq_job_schema_end
+llmq_job_schema_begin:
+    .incbin "job.schema.json"
+llmq_job_schema_end:
+    .section .note.GNU-stack,"",%progbits

@@ -1,0 +1,12 @@
+#include "llmq/embedded/schemas.hpp"
+
+extern "C" {
+extern const char llmq_job_schema_begin[];
+extern const char llmq_job_schema_end[];
+}
+
+namespace llmq {
+
+std::string_view embedded_job_schema() noexcept { return {llmq_job_schema_begin, llmq_job_schema_end}; }
+
+}  // namespace llmq

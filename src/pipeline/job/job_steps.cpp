@@ -1,0 +1,119 @@
+#include "pipeline/job/job_steps.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "llmq/core/text.hpp"
+#include "llmq/pipeline/analyze.hpp"
+#include "llmq/pipeline/quantize.hpp"
+#include "llmq/quant/type_policy.hpp"
+
+namespace llmq::job {
+namespace {
+
+using enum OptionRole;
+
+constexpr OptionRule kAnalyze[] = {
+    {"model", model, true},  {"output", place}, {"calibration-data", text},
+    {"calibration-samples"}, {"ctx"},           {"imatrix-format"},
+    {"layer-groups", place}, {"method"},
+};
+constexpr OptionRule kProfile[] = {
+    {"imatrix", imatrix, true}, {"name", plain, true}, {"model", model},
+    {"output", place},          {"target-bpw"},        {"target-size"},
+};
+constexpr OptionRule kQuantize[] = {
+    {"model", model, true},
+    {"quant-level", plain, true},
+    {"format"},
+    {"output-dir", place},
+    {"output-name", place},
+    {"imatrix", imatrix},
+    {"calibration-data", text},
+    {"calibration-samples"},
+    {"profile", text},
+    {"target-bpw"},
+    {"target-size"},
+    {"allow-requantize"},
+    {"force", place},
+};
+constexpr OptionRule kQuality[] = {
+    {"original", model, true},
+    {"candidates", model, true},
+    {"calibration-data", text},
+    {"text", text},
+    {"calibration-samples"},
+    {"chunks"},
+    {"ctx"},
+    {"include-layers"},
+    {"metrics"},
+    {"output", place},
+};
+constexpr StepType kTypes[] = {
+    {"analyze", kAnalyze},
+    {"profile", kProfile},
+    {"quantize", kQuantize},
+    {"quality", kQuality},
+};
+
+/// The level as files are named by it.
+std::string level_name(const JobStep& step, std::string_view file) {
+  const std::string typed = step.value("quant-level");
+  if (equals_ignore_case(typed, "dynamic")) return "dynamic";
+  if (equals_ignore_case(typed, "TERNARY")) return "TQ1_0";
+  if (const FileLevel* level = find_file_level(typed); level != nullptr) return std::string(level->name);
+  std::vector<std::string> known = {"dynamic"};
+  for (const FileLevel& level : file_levels()) known.emplace_back(level.name);
+  std::string list;
+  for (const std::string& name : known) list += (list.empty() ? "" : " ") + name;
+  throw JobError(file, step.find("quant-level")->pointer,
+                 fmt::format("unknown quantization level \"{}\"", typed), "Levels: " + list);
+}
+
+}  // namespace
+
+std::span<const StepType> step_types() noexcept { return kTypes; }
+
+const StepType& step_type(std::string_view name) {
+  for (const StepType& type : kTypes) {
+    if (type.name == name) return type;
+  }
+  throw InternalError(fmt::format("step type {} has no row", name));
+}
+
+OptionRole role_of(const JobStep& step, std::string_view option) {
+  for (const OptionRule& rule : step_type(step.type).options) {
+    if (rule.name == option) return rule.role;
+  }
+  throw InternalError(fmt::format("option {} of {} has no row", option, step.type));
+}
+
+std::filesystem::path output_of(const JobStep& step, std::string_view file) {
+  const std::filesystem::path output = step.value("output");
+  if (step.type == "analyze") return output.empty() ? default_imatrix_path(step.value("model")) : output;
+  if (step.type == "profile")
+    return output.empty() ? std::filesystem::path(step.value("name") + ".dqprofile") : output;
+  if (step.type == "quality") return output;
+  return quantized_path(step.value("model"), level_name(step, file), step.value("output-dir", "."),
+                        step.value("output-name"));
+}
+
+}  // namespace llmq::job
+
+namespace llmq {
+
+std::string unsupported_part(const JobStep& step) {
+  if (step.type == "profile") return "step type profile is not supported yet";
+  if (step.type != "quantize") return {};
+  const std::string level = step.value("quant-level");
+  if (equals_ignore_case(level, "dynamic")) return "level dynamic is not supported yet";
+  for (const char* option : {"profile", "target-bpw", "target-size"}) {
+    if (step.find(option) != nullptr) return fmt::format("{} is not supported yet", option);
+  }
+  const FileLevel* row = find_file_level(level);
+  return row != nullptr && row->available ? std::string()
+                                          : fmt::format("level {} is not supported yet", level);
+}
+
+}  // namespace llmq

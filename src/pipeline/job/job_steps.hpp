@@ -1,0 +1,44 @@
+// The step types of a job: their options, and what each option is to the step. A new type is a row in
+// job_steps.cpp, a definition in configs/schemas/job.schema.json, and its command line in
+// cli/job_executor.cpp. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "llmq/pipeline/job.hpp"
+
+namespace llmq::job {
+
+/// What an option means for the identity of a step.
+enum class OptionRole {
+  plain,    ///< its value decides the result
+  model,    ///< path of a model: its content decides
+  text,     ///< path of a text: its bytes and its name decide
+  imatrix,  ///< path of an importance matrix: its content decides
+  place,    ///< where the result goes, how the work is spread; never what it is
+};
+
+struct OptionRule {
+  std::string_view name;
+  OptionRole role = OptionRole::plain;
+  bool required = false;
+};
+
+struct StepType {
+  std::string_view name;
+  std::span<const OptionRule> options;
+};
+
+std::span<const StepType> step_types() noexcept;
+/// @throws InternalError for a type the schema does not let through.
+const StepType& step_type(std::string_view name);
+OptionRole role_of(const JobStep& step, std::string_view option);
+
+/// What the step will write by its resolved options; empty: nothing.
+/// @throws JobError for a quantize level that does not exist.
+std::filesystem::path output_of(const JobStep& step, std::string_view file);
+
+}  // namespace llmq::job
