@@ -9,6 +9,7 @@
 
 #include "llmq/core/log.hpp"
 #include "llmq/pipeline/analyze.hpp"
+#include "llmq/pipeline/job_run.hpp"
 #include "llmq/pipeline/quality.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
@@ -16,7 +17,7 @@ namespace llmq::cli {
 
 enum class OutputFormat { human, json, csv };  ///< csv: quality compare only
 enum class CommMode { automatic, serial, mpi };
-enum class Command { none, quantize, analyze, quality_report, quality_compare, info };
+enum class Command { none, quantize, analyze, quality_report, quality_compare, info, run };
 
 struct GlobalOptions {
   OutputFormat format = OutputFormat::human;
@@ -38,6 +39,7 @@ struct Invocation {
   CompareOptions compare;
   std::string compare_output;  ///< -o of quality compare, empty for none
   std::string info_path;
+  JobRunOptions run;
   std::string text;  ///< --help or --version: print this and stop
 };
 

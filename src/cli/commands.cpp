@@ -8,8 +8,10 @@
 
 #include <fmt/format.h>
 
+#include "cli/job_executor.hpp"
 #include "cli/quality_commands.hpp"
 #include "cli/render.hpp"
+#include "cli/render_job.hpp"
 #include "cli/render_quality.hpp"
 
 namespace llmq::cli {
@@ -82,6 +84,10 @@ void run_command(const Invocation& invocation, const Communicator& comm, Log& lo
         if (comm.is_root()) info = read_info(invocation.info_path);
       });
       return show(invocation, comm, log, info);
+    }
+    case Command::run: {
+      CommandExecutor executor;
+      return show(invocation, comm, log, run_job(context, invocation.run, executor));
     }
     case Command::none:
       return;

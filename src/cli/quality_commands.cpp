@@ -43,6 +43,8 @@ void check_report_place(const fs::path& output, const fs::path& original,
                         const std::vector<fs::path>& candidates) {
   if (output.empty()) return;
   const fs::path directory = output.has_parent_path() ? output.parent_path() : fs::path(".");
+  std::error_code error;
+  fs::create_directories(directory, error);
   if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK | X_OK) != 0) {
     throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", directory.string()),
                 "Choose another --output");
@@ -86,8 +88,8 @@ CompareResult run_quality_compare(const StageContext& context, const Invocation&
     for (const QualityResult& one : result.candidates)
       warn_above_threshold(one, one.quantized.filename().string() + ": ", context.log);
     if (output.empty()) return;
-    write_file_atomically(
-        output, output.extension() == ".csv" ? csv(result) : json(result, context.log.warnings()));
+    write_file_atomically(output,
+                          output.extension() == ".csv" ? csv(result) : json(result, context.log.warnings()));
   });
   return result;
 }

@@ -67,14 +67,15 @@ std::string human(const CompareResult& result) {
   std::size_t width = 9;
   for (const QualityResult& one : result.candidates)
     width = std::max(width, one.quantized.filename().string().size());
-  std::string text = fmt::format("{} candidates for {}\n", result.candidates.size(), result.original.string());
+  std::string text =
+      fmt::format("{} candidates for {}\n", result.candidates.size(), result.original.string());
   if (show.need_pass()) {
     text += fmt::format("{}: {} chunks of {} tokens, {} scores", result.dataset, result.chunks, result.ctx,
                         format_count(result.candidates.front().metrics.scores));
     if (show.perplexity) {
       const QualityMetrics& m = result.candidates.front().metrics;
-      text += fmt::format(", perplexity {:.4f} +/- {:.4f}", m.perplexity_original,
-                          m.perplexity_original_error);
+      text +=
+          fmt::format(", perplexity {:.4f} +/- {:.4f}", m.perplexity_original, m.perplexity_original_error);
     }
     text += "\n";
   }
@@ -103,12 +104,9 @@ std::string human(const CompareResult& result) {
 std::string json(const CompareResult& result, const std::vector<std::string>& warnings) {
   Json candidates = Json::array();
   for (const QualityResult& one : result.candidates) candidates.push_back(flat_row(one, result.metrics));
-  Json document = {{"status", "success"},
-                   {"original_model", result.original.string()},
-                   {"candidates", candidates},
-                   {"warnings", warnings},
-                   {"timestamp", utc_now()},
-                   {"duration_seconds", result.seconds}};
+  Json document = {{"status", "success"},      {"original_model", result.original.string()},
+                   {"candidates", candidates}, {"warnings", warnings},
+                   {"timestamp", utc_now()},   {"duration_seconds", result.seconds}};
   if (result.metrics.need_pass()) {
     document["ctx"] = result.ctx;
     document["dataset"] = result.dataset;

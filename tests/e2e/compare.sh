@@ -86,7 +86,7 @@ expect 2 quality compare "$model" "${candidates[@]}" --metrics perplexity,speed
 expect 2 quality compare "$model" "${candidates[@]}" --text a --calibration-data b
 expect 2 quality compare "$model" "${candidates[@]}" --chunks 3 --calibration-samples 3
 expect 2 quality compare "$model" "${candidates[@]}" -o out.txt
-expect 2 quality compare "$model" "${candidates[@]}" -o nowhere/out.json
+expect 2 quality compare "$model" "${candidates[@]}" -o /proc/nowhere/out.json
 expect 8 quality compare "$model" "${candidates[@]}" -o out.html
 expect 3 quality compare "$model" Q4_0.gguf nowhere.gguf
 expect 6 quality compare "$model" "$LLMQ_TEST_DATA/stories260k"

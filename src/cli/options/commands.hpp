@@ -13,6 +13,7 @@ std::unique_ptr<CommandParser> add_analyze(CommandTree tree);
 std::unique_ptr<CommandParser> add_quality_report(CommandTree tree);
 std::unique_ptr<CommandParser> add_quality_compare(CommandTree tree);
 std::unique_ptr<CommandParser> add_info(CommandTree tree);
+std::unique_ptr<CommandParser> add_run(CommandTree tree);
 
 inline constexpr std::unique_ptr<CommandParser> (*kCommands[])(CommandTree) = {
     add_quantize, add_analyze, add_quality_report, add_quality_compare, add_info,

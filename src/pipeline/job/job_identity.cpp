@@ -1,0 +1,128 @@
+#include "pipeline/job/job_identity.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "llmq/core/file.hpp"
+#include "llmq/core/hash.hpp"
+#include "llmq/formats/imatrix.hpp"
+#include "llmq/model/source.hpp"
+#include "llmq/pipeline/quantize.hpp"
+
+#include "pipeline/job/job_steps.hpp"
+
+namespace llmq::job {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
+
+std::string hash_file(const fs::path& path, ExitCode code) {
+  if (fs::is_directory(path))
+    throw Error(code, fmt::format("{}: is a directory, a file was expected", path.string()));
+  const File file(path, File::Mode::read, static_cast<int>(code));
+  const std::uint64_t size = file.size();
+  Sha256 hash;
+  std::vector<std::byte> piece;
+  for (std::uint64_t at = 0; at < size; at += piece.size()) {
+    piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, size - at)));
+    file.read_at(piece, at);
+    hash.update(piece);
+  }
+  return hash.hex();
+}
+
+/// Tokenizer, templates and settings: what stands beside the weights and may reach a result.
+std::vector<fs::path> texts_beside_weights(const fs::path& directory) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    const std::string extension = entry.path().extension().string();
+    const bool text =
+        extension == ".json" || extension == ".model" || extension == ".txt" || extension == ".jinja";
+    if (text && entry.is_regular_file()) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string hash_model(const fs::path& path) {
+  const std::unique_ptr<ModelSource> source = open_model(path);  // a sound model, or its typed error
+  if (!fs::is_directory(path)) return hash_file(path, ExitCode::model_not_found);
+  Sha256 hash;
+  hash.field(source->fingerprint());
+  for (const fs::path& file : texts_beside_weights(path))
+    hash.field(file.filename().string()).field(hash_file(file, ExitCode::model_not_found));
+  return hash.hex();
+}
+
+std::string key_of(const char* kind, const fs::path& path) {
+  return kind + fs::absolute(path).lexically_normal().string();
+}
+
+std::string base_name(const fs::path& path) {
+  return fs::absolute(path).lexically_normal().filename().string();
+}
+
+std::string identity(OptionRole role, const std::string& value, ContentIndex& contents) {
+  switch (role) {
+    case OptionRole::model:
+      // The last part of the path reaches results: as general.name where config.json has none, and in
+      // reports.
+      return fmt::format("{} sha256:{}", model_base_name(value), contents.model(value));
+    case OptionRole::text:
+      return fmt::format("{} sha256:{}", base_name(value), contents.file(value, ExitCode::calibration_data));
+    case OptionRole::imatrix:
+      return "sha256:" + contents.imatrix(value);
+    case OptionRole::plain:
+    case OptionRole::place:
+      return value;
+  }
+  throw InternalError("unknown option role");
+}
+
+}  // namespace
+
+const std::string& ContentIndex::file(const fs::path& path, ExitCode code) {
+  const auto [found, is_new] = hashes_.emplace(key_of("file ", path), "");
+  if (found->second.empty()) found->second = hash_file(path, code);
+  return found->second;
+}
+
+const std::string& ContentIndex::model(const fs::path& path) {
+  const auto [found, is_new] = hashes_.emplace(key_of("model ", path), "");
+  if (found->second.empty()) found->second = hash_model(path);
+  return found->second;
+}
+
+const std::string& ContentIndex::imatrix(const fs::path& path) {
+  const auto [found, is_new] = hashes_.emplace(key_of("imatrix ", path), "");
+  if (found->second.empty()) found->second = read_imatrix(path).content_hash();
+  return found->second;
+}
+
+void ContentIndex::forget(const fs::path& path) {
+  for (const char* kind : {"file ", "model ", "imatrix "}) hashes_.erase(key_of(kind, path));
+}
+
+Fields step_fields(const JobStep& step, ContentIndex& contents) {
+  Fields fields = {{"type", step.type}, {"version", LLMQ_VERSION}};
+  for (const JobOption& option : step.options) {
+    const OptionRole role = role_of(step, option.name);
+    if (role == OptionRole::place) continue;
+    std::vector<std::string> values;
+    for (const std::string& value : option.values) values.push_back(identity(role, value, contents));
+    fields.emplace_back(option.name, fmt::format("{}", fmt::join(values, ", ")));
+  }
+  return fields;
+}
+
+std::string step_key(const Fields& fields) {
+  Sha256 hash;
+  for (const auto& [name, value] : fields) hash.field(name).field(value);
+  return hash.hex();
+}
+
+}  // namespace llmq::job
