@@ -148,6 +148,9 @@ void QuantizeRun::find_finished_units() {
 void QuantizeRun::check_values(const PlannedTensor& tensor, const QuantizeUnit& unit,
                                std::span<const float> weights) const {
   const float limit = tensor.type == GgmlType::F16 ? kLargestHalf : std::numeric_limits<float>::max();
+  bool sound = true;  // no early exit: such a loop becomes vector code
+  for (const float weight : weights) sound &= std::fabs(weight) <= limit;
+  if (sound) return;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     if (std::fabs(weights[i]) <= limit) continue;  // false for NaN
     const std::uint64_t elems = tensor.source->row_elems();

@@ -8,6 +8,7 @@
 #include "llmq/core/error.hpp"
 
 #include "quant/reference/families.hpp"
+#include "quant/simd/rounding.hpp"
 
 namespace llmq {
 namespace {
@@ -17,6 +18,9 @@ std::vector<Codec> build_registry() {
   for (const Codec& codec : kPlainCodecs) all.push_back(codec);
   for (const Codec& codec : kLegacyCodecs) all.push_back(codec);
   for (const Codec& codec : kKCodecs) all.push_back(codec);
+  for (Codec& codec : all) {
+    if (const EncodeRow fast = simd::rounding_encoder(codec.type)) codec.encode = fast;
+  }
   std::sort(all.begin(), all.end(), [](const Codec& a, const Codec& b) { return a.type < b.type; });
   return all;
 }
