@@ -1,5 +1,5 @@
-// Attention against its definition in double precision: groups of one and many heads, blocks that do not divide
-// the tokens, and one query alone.
+// Attention against its definition in double precision: groups of one and many heads, blocks that do not
+// divide the tokens, and one query alone.
 #include <cmath>
 #include <dlfcn.h>
 #include <random>
@@ -33,7 +33,8 @@ std::vector<float> attend(const Case& given) {
   std::vector<float> qkv = given.qkv, out(given.shape.tokens * given.shape.heads * given.shape.head_dim);
   AttentionScratch scratch;
   attention(given.shape, rope, qkv.data(), out.data(), scratch);
-  EXPECT_LE(scratch.stacked.size() + scratch.scores.size() + scratch.inverse_sums.size(), scratch_values(given.shape));
+  EXPECT_LE(scratch.stacked.size() + scratch.scores.size() + scratch.inverse_sums.size(),
+            scratch_values(given.shape));
   return out;
 }
 
@@ -49,12 +50,14 @@ std::vector<double> plain_attention(const Case& given) {
       double total = 0;
       for (std::size_t s = 0; s <= t; ++s) {
         double dot = 0;
-        for (std::size_t c = 0; c < dim; ++c) dot += static_cast<double>(query[c]) * given.qkv[s * stride + key_at + c];
+        for (std::size_t c = 0; c < dim; ++c)
+          dot += static_cast<double>(query[c]) * given.qkv[s * stride + key_at + c];
         total += weights[s] = std::exp(dot / std::sqrt(static_cast<double>(dim)));
       }
       for (std::size_t c = 0; c < dim; ++c) {
         double sum = 0;
-        for (std::size_t s = 0; s <= t; ++s) sum += weights[s] * given.qkv[s * stride + key_at + kv_heads * dim + c];
+        for (std::size_t s = 0; s <= t; ++s)
+          sum += weights[s] * given.qkv[s * stride + key_at + kv_heads * dim + c];
         out.push_back(sum / total);
       }
     }
@@ -78,7 +81,8 @@ TEST_F(Attention, equals_its_definition_for_groups_of_any_size) {
     const std::vector<double> wanted = plain_attention(given);
     ASSERT_EQ(got.size(), wanted.size());
     double worst = 0;
-    for (std::size_t i = 0; i < got.size(); ++i) worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - wanted[i]));
+    for (std::size_t i = 0; i < got.size(); ++i)
+      worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - wanted[i]));
     // Scores of some 10 carry f32 errors of 1e-6; a result moves by as much of values of some 3.
     EXPECT_LT(worst, 1e-5) << given.shape.tokens << " tokens, " << given.shape.heads << " heads";
   }

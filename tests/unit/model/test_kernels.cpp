@@ -143,7 +143,8 @@ TEST(Kernels, exponentials_are_within_1_5_ulp) {
   });
 
   EXPECT_EQ(got[0], 1);
-  for (std::size_t i = 1; i < row.size(); ++i) ASSERT_LE(ulps(got[i], std::exp(static_cast<double>(row[i]))), 1.5) << row[i];
+  for (std::size_t i = 1; i < row.size(); ++i)
+    ASSERT_LE(ulps(got[i], std::exp(static_cast<double>(row[i]))), 1.5) << row[i];
 }
 
 TEST(Kernels, softmax_rows_see_one_more_score_each) {
