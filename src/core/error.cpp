@@ -11,7 +11,8 @@ constexpr ExitCodeRow kRows[] = {
     {ExitCode::general, "GeneralError", "reading or writing failed during the run, anything else",
      "Check disk space and permissions, then run again"},
     {ExitCode::invalid_arguments, "InvalidArgumentsError",
-     "unknown option, level or format; output exists; input is the output; directory not writable",
+     "unknown option, level or format; invalid job (with a JSON pointer); output exists; input is the "
+     "output; directory not writable",
      "See llm-quantize COMMAND --help"},
     {ExitCode::model_not_found, "ModelNotFoundError", "path, config.json, weights or a shard missing",
      "Check the path; a model is a Hugging Face directory or a GGUF file"},

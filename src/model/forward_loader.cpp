@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
+
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
@@ -13,6 +15,9 @@ std::unique_ptr<ForwardPass> make_forward_pass(const ModelSpec& spec) {
     throw Error(ExitCode::unsupported_conversion,
                 fmt::format("architecture {} cannot be run yet", spec.architecture));
   }
+  // With OMP_PROC_BIND set, the OpenMP library that comes with the module would pin this thread to one core,
+  // and every thread it starts would inherit that core.
+  ::setenv("OMP_PROC_BIND", "false", 1);
   using Entry = ForwardPass* (*)(const ModelSpec*);
   static const auto entry =
       reinterpret_cast<Entry>(load_module_entry("libllmq_model_torch.so", "llmq_make_forward_pass"));

@@ -111,7 +111,7 @@ std::vector<RankTimeline> Timeline::gather(const Communicator& comm) const {
   }
   for (RankTimeline& one : all) {
     for (; one.slice_seconds < widest; one.slice_seconds *= 2) halve(one.slices);
-    one.slices.resize(static_cast<std::size_t>(std::ceil(one.seconds / widest)));
+    one.slices.resize(std::max(one.slices.size(), static_cast<std::size_t>(std::ceil(one.seconds / widest))));
   }
   return all;
 }

@@ -79,6 +79,15 @@ head -c 9000 good.imatrix > cut.imatrix; expect 10 quantize "$model" gguf -q Q4_
 expect 10 quantize "$LLMQ_TEST_DATA/stories260k" gguf -q Q4_0 --imatrix good.imatrix
 expect 10 info cut.imatrix
 
+# One entry of many: what is not covered is named, and the run goes on.
+{ printf '\1\0\0\0\23\0\0\0blk.0.attn_q.weight\1\0\0\0\0\1\0\0'; head -c 1024 /dev/zero | tr '\0' '?'; } > partial.dat
+"$LLMQ_BIN" quantize "$model" gguf -q Q4_K_M --imatrix partial.dat -n partly > /dev/null 2> err.txt || { cat err.txt; fail "a partial imatrix"; }
+grep -q 'no importance in the imatrix.*blk.3.ffn_down.weight' err.txt || { cat err.txt; fail "no word about what is not covered"; }
+rm partly.gguf
+# A shard of other models' tensors only.
+{ printf '\1\0\0\0\23\0\0\0blk.9.attn_q.weight\1\0\0\0\0\1\0\0'; head -c 1024 /dev/zero | tr '\0' '?'; } > foreign.dat
+expect 10 quantize "$model" gguf -q Q4_K_M --imatrix foreign.dat
+
 # --- texts (15)
 expect 15 analyze "$model" --calibration-data nowhere.txt
 : > empty.txt; expect 15 analyze "$model" --calibration-data empty.txt

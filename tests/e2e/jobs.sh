@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `run`: a job gives the bytes of the commands it stands for, on any number of ranks; finished steps are skipped, and
 # only what a change reaches runs again; killed and interrupted jobs continue; every error has its code and its place.
+# shellcheck disable=SC2016  # ${m} is the job file's to expand
 . "$(dirname "$0")/lib.sh"
 jobs=$(dirname "$0")/../../jobs
 cp "$jobs"/*.json .
@@ -99,7 +100,7 @@ case $(statuses middle.json) in "importance=skipped q4_0=skipped q4_k_m="[r]*) ;
 # A checkpoint that is damaged costs its work and not the run.
 start_run 2 "${job[@]}" --set out=hurt --checkpoint-dir cp-hurt --checkpoint-interval 0
 wait_for "cp-hurt/*/generation-000002.h5"; ranks_of "$launcher" | xargs -r kill -KILL; wait "$launcher" || true
-for generation in cp-hurt/*/generation-*.h5; do head -c 3000 "$generation" > cut; cat cut > "$generation"; done
+for generation in cp-hurt/*/generation-*.h5; do head -c 3000 "$generation" > short.h5; cat short.h5 > "$generation"; done
 on 1 --threads 1 --format json "${job[@]}" --set out=hurt --checkpoint-dir cp-hurt > hurt.json
 grep -q 'importance starts over without its checkpoint' hurt.json || { cat hurt.json; fail "no word about the checkpoint"; }
 same whole/model.imatrix hurt/model.imatrix

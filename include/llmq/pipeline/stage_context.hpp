@@ -33,7 +33,11 @@ void require_memory(const StageContext& context, std::uint64_t bytes, std::strin
 
 /// Largest resident set of this process so far (VmHWM).
 std::uint64_t peak_memory_bytes();
-/// Memory of the node that is free for use now.
+/// Memory the control groups named in `cgroup_file` (/proc/self/cgroup, version 2) still allow; the largest
+/// number when nothing limits.
+std::uint64_t cgroup_headroom_bytes(const std::filesystem::path& cgroup_file,
+                                    const std::filesystem::path& mount);
+/// Memory of the node that is free for use now, within what a batch system allows this process.
 std::uint64_t available_memory_bytes();
 
 }  // namespace llmq

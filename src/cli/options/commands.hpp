@@ -16,7 +16,7 @@ std::unique_ptr<CommandParser> add_info(CommandTree tree);
 std::unique_ptr<CommandParser> add_run(CommandTree tree);
 
 inline constexpr std::unique_ptr<CommandParser> (*kCommands[])(CommandTree) = {
-    add_quantize, add_analyze, add_quality_report, add_quality_compare, add_info,
+    add_quantize, add_analyze, add_quality_report, add_quality_compare, add_info, add_run,
 };
 
 }  // namespace llmq::cli
