@@ -53,7 +53,7 @@ class QuantizeRun {
   bool writes() const noexcept { return assembly_ == Assembly::shared || context_.comm.is_root(); }
   /// True if this rank, of those that can read the file, shall look at unit number `unit`.
   bool checks(std::uint64_t unit) const noexcept;
-  void check_values(const PlannedTensor& tensor, const QuantizeUnit& unit,
+  void check_values(const PlannedTensor& tensor, std::uint64_t first_row,
                     std::span<const float> weights) const;
   void verify() const;
   bool unit_matches(std::uint32_t index, std::uint64_t checksum) const;

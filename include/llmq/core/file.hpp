@@ -39,6 +39,9 @@ class File {
   /// Reserves `bytes` on disk and sets the size, so that a full disk shows now and not hours later.
   void preallocate(std::uint64_t bytes) const;
   void truncate(std::uint64_t bytes) const;
+  /// Asks the system to begin bringing a range to the disk, so that a later sync() finds little left to do. A
+  /// hint.
+  void start_writeback(std::uint64_t offset, std::uint64_t bytes) const noexcept;
   /// Makes written data survive a power cut.
   void sync() const;
   void close();
