@@ -2,7 +2,7 @@
 add_library(llmq_warnings INTERFACE)
 target_compile_options(llmq_warnings INTERFACE -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow
                        -Wnon-virtual-dtor -Woverloaded-virtual
-                       -Wno-restrict)  # g++ 12 sees overlap in std::string::replace that cannot be (GCC PR 105651)
+                       $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # g++ 12 sees overlap in std::string::replace that cannot be (GCC PR 105651)
 if(LLMQ_WERROR)
   target_compile_options(llmq_warnings INTERFACE -Werror)
 endif()
