@@ -191,6 +191,7 @@ void work_through(const StageContext& context, const Communicator& node, std::sp
     } catch (...) {
       queue.fail();
       queue.close();
+      sign.raise();
     }
   }
   try {

@@ -62,6 +62,7 @@ grep -q 'up_proj\|ffn_up' err.txt || { cat err.txt; fail "the missing tensor is 
 copy_model nan; put_bf16 nan/model.safetensors 4000000 '\300\177'
 expect 6 quantize nan gguf -q Q8_0
 grep -q 'model\.layers.*row [0-9]*, column [0-9]*' err.txt || { cat err.txt; fail "NaN without its place"; }
+expect 6 quantize nan gguf -q Q8_0 --assemble gather
 expect 16 analyze nan "${few[@]}"
 copy_model huge
 for at in 3277312 3277314 3277316; do put_bf16 huge/model.safetensors $((at + $(header_bytes huge/model.safetensors))) '\177\177'; done
@@ -105,6 +106,8 @@ expect 2 quantize "$model" gguf -q Q8_0 -n made
 expect 2 quantize made.gguf gguf -q Q8_0 --allow-requantize --force -n made
 ln -s made.gguf link.gguf; expect 2 quantize made.gguf gguf -q F16 --allow-requantize --force -n link
 ln made.gguf hard.gguf; expect 2 quantize made.gguf gguf -q F16 --allow-requantize --force -n hard
+# A file system that ignores case answers for MADE.gguf with the inode of made.gguf, as this link does.
+ln made.gguf MADE.gguf; expect 2 quantize made.gguf gguf -q F16 --allow-requantize --force -n MADE
 expect 2 quantize made.gguf gguf -q Q4_0 -n again
 expect 2 analyze made.gguf -o link.gguf
 expect 2 analyze "$model" --calibration-data bad.json -o bad.json
