@@ -18,6 +18,10 @@ std::vector<Codec> build_registry() {
   for (const Codec& codec : kPlainCodecs) all.push_back(codec);
   for (const Codec& codec : kLegacyCodecs) all.push_back(codec);
   for (const Codec& codec : kKCodecs) all.push_back(codec);
+  for (const Codec& codec : kSmallKCodecs) all.push_back(codec);
+  for (const Codec& codec : kLevelCodecs) all.push_back(codec);
+  for (const Codec& codec : kTernaryCodecs) all.push_back(codec);
+  for (const Codec& codec : kGridCodecs) all.push_back(codec);
   for (Codec& codec : all) {
     if (const EncodeRow fast = simd::rounding_encoder(codec.type)) codec.encode = fast;
   }
