@@ -130,6 +130,10 @@ void File::truncate(std::uint64_t bytes) const {
   if (::ftruncate(fd_, checked_cast<off_t>(bytes, "file size")) != 0) throw_io("resize", path_, errno);
 }
 
+void File::will_need(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+  ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
+}
+
 void File::start_writeback(std::uint64_t offset, std::uint64_t bytes) const noexcept {
   ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes), SYNC_FILE_RANGE_WRITE);
 }

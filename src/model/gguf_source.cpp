@@ -49,6 +49,10 @@ class GgufSource final : public ModelSource {
     }
   }
 
+  void will_need(const ModelTensor& tensor) const noexcept override {
+    const GgufTensorInfo* info = file_.header().find(tensor.name);
+    if (info != nullptr) file_.file().will_need(file_.data_offset(*info), info->size_bytes);
+  }
   Vocabulary vocabulary() const override { return vocabulary_from_gguf(file_.header().metadata); }
 
   std::string fingerprint() const override {

@@ -73,6 +73,12 @@ class HfSource final : public ModelSource {
     read_permuted(tensor, first, out, unit, half);
   }
 
+  void will_need(const ModelTensor& tensor) const noexcept override {
+    const SafetensorsTensor* stored = checkpoint_.find(tensor.source_name);
+    if (stored != nullptr)
+      checkpoint_.shards()[stored->shard].will_need(stored->offset_bytes, stored->size_bytes);
+  }
+
   Vocabulary vocabulary() const override { return read_vocabulary(directory_, spec_.vocab_size); }
 
   std::string fingerprint() const override {

@@ -60,6 +60,9 @@ void AnalyzeRun::walk_layers() {
       if (!todo.empty()) weights = pass_->load_layer(layer, loader_);
     });
     seconds_["load"] += clock_seconds() - load_start;
+    for (const ModelTensor& tensor : source_.tensors()) {
+      if (tensor.layer == static_cast<std::int32_t>(layer) + 1) source_.will_need(tensor);
+    }
 
     const std::size_t rounds = (static_cast<std::size_t>(longest) + round - 1) / round;
     for (std::size_t number = 0; number < rounds; ++number) {

@@ -39,6 +39,8 @@ class File {
   /// Reserves `bytes` on disk and sets the size, so that a full disk shows now and not hours later.
   void preallocate(std::uint64_t bytes) const;
   void truncate(std::uint64_t bytes) const;
+  /// Asks the system to read a range into its cache soon. A hint; takes no memory of this process.
+  void will_need(std::uint64_t offset, std::uint64_t bytes) const noexcept;
   /// Asks the system to begin bringing a range to the disk, so that a later sync() finds little left to do. A
   /// hint.
   void start_writeback(std::uint64_t offset, std::uint64_t bytes) const noexcept;

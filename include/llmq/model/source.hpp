@@ -47,6 +47,9 @@ class ModelSource {
   /// f32 values of rows [row, row + count). Thread-safe. @throws Error(general) on I/O.
   virtual void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
                          std::span<float> out) const = 0;
+  /// Says that a tensor will be read soon, so that a disk or network can be ahead. A hint; takes no memory
+  /// here.
+  virtual void will_need(const ModelTensor& tensor) const noexcept = 0;
   virtual Vocabulary vocabulary() const = 0;
   /// Content identity of the weights and the configuration, lower-case hex; independent of paths.
   virtual std::string fingerprint() const = 0;
