@@ -2,12 +2,12 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
+#include "llmq/pipeline/output_place.hpp"
 
 #include "cli/render.hpp"
 #include "cli/render_quality.hpp"
@@ -39,23 +39,10 @@ void warn_above_threshold(const QualityResult& result, const std::string& of, Lo
 }
 
 /// Before hours of work: can the report be written, and is it none of the inputs?
-void check_report_place(const fs::path& output, const fs::path& original,
-                        const std::vector<fs::path>& candidates) {
+void check_report_place(const fs::path& output, const fs::path& original, std::vector<fs::path> inputs) {
   if (output.empty()) return;
-  const fs::path directory = output.has_parent_path() ? output.parent_path() : fs::path(".");
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK | X_OK) != 0) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", directory.string()),
-                "Choose another --output");
-  }
-  bool is_input = is_same_file(output, original);
-  for (const fs::path& candidate : candidates) is_input = is_input || is_same_file(output, candidate);
-  if (is_input || fs::is_directory(output)) {
-    throw Error(ExitCode::invalid_arguments,
-                fmt::format("--output {}: is {}", output.string(), is_input ? "an input" : "a directory"),
-                "Choose another --output");
-  }
+  inputs.push_back(original);
+  require_output_place(output, inputs, "--output");
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -12,6 +11,7 @@
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
 #include "llmq/formats/imatrix.hpp"
+#include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
 #include "pipeline/analyze_run.hpp"
@@ -25,22 +25,9 @@ constexpr std::uint64_t kFewSamples = 128;
 constexpr std::uint64_t kManySamples = 1024;
 
 void check_output(const AnalyzeOptions& options, const fs::path& output) {
-  const fs::path directory = output.has_parent_path() ? output.parent_path() : fs::path(".");
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK | X_OK) != 0) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", directory.string()),
-                "Choose another --output");
-  }
-  if (fs::is_directory(output)) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: is a directory", output.string()),
-                "Give a file name with --output");
-  }
-  if (is_same_file(output, options.model) || (options.data && is_same_file(output, *options.data))) {
-    throw Error(ExitCode::invalid_arguments,
-                fmt::format("{}: output is the same file as an input", output.string()),
-                "Choose another --output");
-  }
+  std::vector<fs::path> inputs = {options.model};
+  if (options.data) inputs.push_back(*options.data);
+  require_output_place(output, inputs, "--output");
 }
 
 void warn_about_samples(Log& log, const SampleSet& samples, std::uint64_t requested) {

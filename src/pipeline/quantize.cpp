@@ -3,7 +3,6 @@
 #include "llmq/pipeline/quantize.hpp"
 
 #include <chrono>
-#include <unistd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,6 +10,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/pipeline/interrupt.hpp"
+#include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/quant/codec.hpp"
 
@@ -49,22 +49,9 @@ fs::path output_path(const QuantizeOptions& options, const FileLevel& level) {
 }
 
 void check_output(const QuantizeOptions& options, const fs::path& output) {
-  std::error_code error;
-  fs::create_directories(options.output_dir, error);
-  if (!fs::is_directory(options.output_dir) || ::access(options.output_dir.c_str(), W_OK | X_OK) != 0) {
-    throw Error(ExitCode::invalid_arguments,
-                fmt::format("{}: directory is not writable", options.output_dir.string()),
-                "Choose another --output-dir");
-  }
-  if (is_same_file(output, options.model) || (options.imatrix && is_same_file(output, *options.imatrix))) {
-    throw Error(ExitCode::invalid_arguments,
-                fmt::format("{}: output is the same file as the input", output.string()),
-                "Choose another --output-name or --output-dir");
-  }
-  if (fs::is_directory(output)) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: is a directory", output.string()),
-                "Choose another --output-name");
-  }
+  std::vector<fs::path> inputs = {options.model};
+  if (options.imatrix) inputs.push_back(*options.imatrix);
+  require_output_place(output, inputs, "--output-name or --output-dir");
   if (fs::exists(output) && !options.force) {
     throw Error(ExitCode::invalid_arguments, fmt::format("{}: output exists already", output.string()),
                 "Use --force to overwrite it, or choose another --output-name");
