@@ -12,7 +12,7 @@ std::array<Codeword, Count> unpack(const std::array<std::uint16_t, Count>& words
   std::array<Codeword, Count> table{};
   for (std::size_t index = 0; index < Count; ++index) {
     for (std::size_t j = 0; j < entries; ++j) {
-      table[index][j] = levels[(words[index] >> (bits * j)) & ((1u << bits) - 1)];
+      table[index][j] = levels[(std::uint32_t{words[index]} >> (bits * j)) & ((1u << bits) - 1)];
     }
   }
   return table;

@@ -55,7 +55,7 @@ void decode_iq2_s(const blocks::IQ2_S& block, float* out) {
   for (std::size_t k = 0; k < kSuper / 8; ++k) {
     const std::size_t half = k / 2;
     const float step = d * (0.5F + static_cast<float>(nibble(block.scales[half / 2], half % 2))) * 0.25F;
-    const std::size_t index = block.qs[k] + 256u * ((block.qh[k / 4] >> (2 * (k % 4))) & 3u);
+    const std::size_t index = block.qs[k] + 256u * ((std::uint32_t{block.qh[k / 4]} >> (2 * (k % 4))) & 3u);
     put_group(step, codebooks::iq2_s()[index].data(), block.signs[k], k * 8, 8, out);
   }
 }
@@ -76,7 +76,7 @@ void decode_iq3_s(const blocks::IQ3_S& block, float* out) {
   for (std::size_t a = 0; a < kSuper / 4; ++a) {
     const std::size_t group = a / 8;
     const float step = d * static_cast<float>(1 + 2 * nibble(block.scales[group / 2], group % 2));
-    const std::size_t index = block.qs[a] + 256u * ((block.qh[a / 8] >> (a % 8)) & 1u);
+    const std::size_t index = block.qs[a] + 256u * ((std::uint32_t{block.qh[a / 8]} >> (a % 8)) & 1u);
     put_group(step, codebooks::iq3_s()[index].data(), block.signs[a / 2], a * 4, 4, out);
   }
 }
@@ -97,7 +97,8 @@ void decode_iq1_s(const blocks::IQ1_S& block, float* out) {
 
 void decode_iq1_m(const blocks::IQ1_M& block, float* out) {
   std::uint32_t bits = 0;
-  for (std::size_t word = 0; word < 4; ++word) bits |= (block.scales[word] >> 12u) << (4 * word);
+  for (std::size_t word = 0; word < 4; ++word)
+    bits |= (std::uint32_t{block.scales[word]} >> 12) << (4 * word);
   const float d = f16_to_f32(static_cast<std::uint16_t>(bits));
   for (std::size_t k = 0; k < kSuper / 8; ++k) {
     const std::size_t half = k / 2;
