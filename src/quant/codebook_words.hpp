@@ -1,5 +1,5 @@
-// Codebooks of the grid types, facts of the file format (docs/formats/blocks.md): one word a codeword, element 0 in the
-// lowest bits. Only codebooks.cpp includes this file. SPDX-License-Identifier: Apache-2.0
+// Codebooks of the grid types, facts of the file format (docs/formats/blocks.md): one word a codeword,
+// element 0 in the lowest bits. Only codebooks.cpp includes this file. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
