@@ -10,7 +10,7 @@ mkdir model; : > model/config.json; : > mine.imatrix; : > 'two words.txt'
 # shellcheck source=/dev/null
 . "$LLMQ_SHARE/bash-completion/completions/llm-quantize"
 
-complete -p llm-quantize | grep -q '_llm_quantize llm-quantize$' || fail "nothing is registered"
+complete -p llm-quantize | grep '_llm_quantize llm-quantize$' > /dev/null || fail "nothing is registered"
 
 # offered WORD...: candidates for the last word of `llm-quantize WORD...`, sorted, joined by commas.
 offered() {
@@ -59,7 +59,7 @@ contains --format ''-
 lacks --ctx ''-
 contains --imatrix quantize model gguf ''
 for planned in --dynamic --smoothquant --protect-super-weights --quality-report; do
-  "$LLMQ_BIN" quantize --help | grep -q -e "$planned" || lacks "$planned" quantize --
+  "$LLMQ_BIN" quantize --help | grep -e "$planned" > /dev/null || lacks "$planned" quantize --
 done
 
 # Values.

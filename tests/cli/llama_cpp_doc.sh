@@ -33,7 +33,7 @@ check_span() {  # `SPAN` or `SPAN` (planned)
   for word in $span; do
     [[ $word == -[a-z-]* ]] || continue
     checked=$((checked + 1))
-    if options_for "$span" | grep -qxF -e "${word%%=*}"; then
+    if options_for "$span" | grep -xF -e "${word%%=*}" > /dev/null; then  # -q would end the pipe early
       [ $planned = no ] || fail "$word is there now, but still marked as planned"
     else
       [ $planned = yes ] || fail "$word (section $section) is not in --help"

@@ -29,7 +29,7 @@ for host in 0 1; do
     mount -t tmpfs tmpfs $work/private
     cp -r $model $text $work/private/"
 done
-for _ in $(seq 100); do in_host 0 ip link show cable | grep -q 'state UP' && break; sleep 0.05; done
+for _ in $(seq 100); do in_host 0 ip link show cable | grep 'state UP' > /dev/null && break; sleep 0.05; done
 
 # The launcher's way to another host: no ssh, the namespaces are at hand.
 cat > agent.sh <<AGENT

@@ -3,7 +3,7 @@
 # and a failure keeps its code.
 . "$(dirname "$0")/cluster.sh"
 # Without the command, `run --help` prints the program's help and succeeds: look for it in the list.
-"$LLMQ_BIN" --help | grep -q '^  run ' || skip "this llm-quantize has no command \"run\": pipeline.sbatch was not tested"
+"$LLMQ_BIN" --help | grep '^  run ' > /dev/null || skip "this llm-quantize has no command \"run\": pipeline.sbatch was not tested"
 file=$(dirname "$scripts")/jobs/single-level.json
 [ -f "$file" ] || fail "$file is missing"
 steps=("$file" --set "model=$model" --set samples=32 --set chunks=8)   # its outputs go to ./out
