@@ -114,7 +114,7 @@ JobDirectory::JobDirectory(const StageContext& context, const CheckpointOptions&
 
 void JobDirectory::check_seen_by_all(const StageContext& context, const JobIdentity& identity) const {
   context.comm.together("look at the checkpoint directory", [&] {
-    if (fs::exists(path_ / kIdentityFile) && differences(path_, identity).empty()) return;
+    if (is_job(path_, identity)) return;
     throw Error(
         ExitCode::checkpoint,
         fmt::format("{}: rank {} does not see what rank 0 wrote there", path_.string(), context.comm.rank()),

@@ -24,11 +24,14 @@ constexpr float kLargestHalf = 65504.0F;
 constexpr std::uint64_t kPieceElems = std::uint64_t{1}
                                       << 16;  // 256 KiB of f32: stays in L2 from read to encode
 
-/// Rows read and encoded together. Permuted rows are read by the head, so a piece is never less than one.
+/// Rows read and encoded together. Permuted rows are read by the head, so a piece is whole heads: none is
+/// read twice.
 std::uint64_t rows_at_once(const ModelTensor& tensor) noexcept {
   const std::uint64_t rows =
       std::max<std::uint64_t>(1, kPieceElems / std::max<std::uint64_t>(1, tensor.row_elems()));
-  return tensor.permuted_heads == 0 ? rows : std::max(rows, tensor.rows() / tensor.permuted_heads);
+  if (tensor.permuted_heads == 0) return rows;
+  const std::uint64_t head_rows = std::max<std::uint64_t>(1, tensor.rows() / tensor.permuted_heads);
+  return std::max<std::uint64_t>(1, rows / head_rows) * head_rows;
 }
 
 // Rank 0 has its own units and those of the others to see to: it looks often.
