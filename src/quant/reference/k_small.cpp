@@ -3,8 +3,10 @@
 #include "llmq/core/half.hpp"
 
 #include "quant/blocks.hpp"
+#include "quant/linear_encoder.hpp"
 #include "quant/reference/decode_blocks.hpp"
 #include "quant/reference/families.hpp"
+#include "quant/reference/plain_groups.hpp"
 
 namespace llmq {
 namespace {
@@ -40,8 +42,10 @@ void decode_q3_k(const blocks::Q3_K& block, float* out) {
 }  // namespace
 
 const std::array<Codec, 2> kSmallKCodecs = {{
-    {GgmlType::Q2_K, &decode_blocks<blocks::Q2_K, kSuper, &decode_q2_k>, nullptr},
-    {GgmlType::Q3_K, &decode_blocks<blocks::Q3_K, kSuper, &decode_q3_k>, nullptr},
+    {GgmlType::Q2_K, &decode_blocks<blocks::Q2_K, kSuper, &decode_q2_k>,
+     &encode_linear_row<ShapeQ2_K, reference::AffineGroups<ShapeQ2_K>>},
+    {GgmlType::Q3_K, &decode_blocks<blocks::Q3_K, kSuper, &decode_q3_k>,
+     &encode_linear_row<ShapeQ3_K, reference::SignedGroups<ShapeQ3_K>>},
 }};
 
 }  // namespace llmq

@@ -1,13 +1,12 @@
 // Q4_0, Q4_1, Q5_0, Q5_1, Q8_0: blocks of 32 with one scale (and one minimum).
-// Without importance the scale follows the extreme value; with it the searches of search.hpp choose.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
 
 #include "quant/blocks.hpp"
+#include "quant/linear_encoder.hpp"
 #include "quant/reference/families.hpp"
-#include "quant/reference/search.hpp"
-#include "quant/reference/weights.hpp"
+#include "quant/reference/plain_groups.hpp"
 
 namespace llmq {
 namespace {
@@ -35,19 +34,6 @@ template <typename Block>
 constexpr bool kHasHigh = requires(Block b) {
   b.qh[0];
 };
-
-template <typename Block>
-void pack(const Codes& codes, Block& block) noexcept {
-  std::uint32_t high = 0;
-  for (int i = 0; i < kSmall / 2; ++i) {
-    block.qs[i] = static_cast<std::uint8_t>((codes[static_cast<std::size_t>(i)] & 15) |
-                                            ((codes[static_cast<std::size_t>(i) + 16] & 15) << 4));
-  }
-  if constexpr (kHasHigh<Block>) {
-    for (std::size_t i = 0; i < kSmall; ++i) high |= static_cast<std::uint32_t>(codes[i] >> 4) << i;
-    std::memcpy(block.qh, &high, sizeof high);
-  }
-}
 
 template <typename Block>
 Codes unpack(const Block& block) noexcept {
@@ -84,73 +70,6 @@ void decode_linear(std::span<const std::byte> bytes, std::span<float> out) noexc
   }
 }
 
-/// Scale from the value of largest magnitude, which gets the code 0 (the lowest level).
-template <typename Block>
-void encode_by_extreme(std::span<const float> x, Block& block) noexcept {
-  float largest = 0;
-  float top = 0;
-  for (const float value : x) {
-    if (std::fabs(value) > largest) largest = std::fabs(value), top = value;
-  }
-  constexpr int half = kLevels<Block> / 2;
-  const float d = top / static_cast<float>(-half);
-  const float inverse = d != 0 ? 1 / d : 0;
-  block.d = scale_to_half(d);
-  Codes codes{};
-  for (std::size_t i = 0; i < kSmall; ++i) {
-    const float shifted = x[i] * inverse + (static_cast<float>(half) + 0.5F);
-    codes[i] = static_cast<std::uint8_t>(
-        std::clamp(static_cast<int>(std::clamp(shifted, 0.0F, 64.0F)), 0, 2 * half - 1));
-  }
-  pack(codes, block);
-}
-
-/// Scale and minimum from the range.
-template <typename Block>
-void encode_by_range(std::span<const float> x, Block& block) noexcept {
-  const auto [low, high] = std::minmax_element(x.begin(), x.end());
-  constexpr int top = kLevels<Block> - 1;
-  const float d = (*high - *low) / static_cast<float>(top);
-  const float inverse = d != 0 ? 1 / d : 0;
-  block.d = scale_to_half(d);
-  block.m = scale_to_half(*low);
-  Codes codes{};
-  for (std::size_t i = 0; i < kSmall; ++i) {
-    codes[i] = static_cast<std::uint8_t>(
-        std::min(top, static_cast<int>(std::clamp((x[i] - *low) * inverse + 0.5F, 0.0F, 64.0F))));
-  }
-  pack(codes, block);
-}
-
-template <typename Block>
-void encode_linear(std::span<const float> row, std::span<const float> importance,
-                   std::span<std::byte> out) noexcept {
-  const float sigma2 = importance.empty() ? 0 : mean_square(row);
-  for (std::size_t index = 0; index < row.size() / kSmall; ++index) {
-    const std::span<const float> x = row.subspan(index * kSmall, kSmall);
-    Block block{};
-    if (importance.empty()) {
-      if constexpr (kHasMin<Block>)
-        encode_by_range(x, block);
-      else
-        encode_by_extreme(x, block);
-    } else {
-      std::array<float, kSmall> weights{};
-      weigh(x, importance.subspan(index * kSmall, kSmall), sigma2, weights);
-      Codes codes{};
-      if constexpr (kHasMin<Block>) {
-        const auto found = search::asymmetric({kLevels<Block> - 1, -0.9F, 0.05F, 36}, x, weights, codes);
-        block.d = scale_to_half(found.d);
-        block.m = scale_to_half(-found.min);
-      } else {
-        block.d = scale_to_half(search::symmetric(kLevels<Block> / 2, x, weights, codes));
-      }
-      pack(codes, block);
-    }
-    store(block, out, index);
-  }
-}
-
 void decode_q8_0(std::span<const std::byte> bytes, std::span<float> out) noexcept {
   for (std::size_t index = 0; index < out.size() / kSmall; ++index) {
     const auto block = load<blocks::Q8_0>(bytes, index);
@@ -183,10 +102,14 @@ void encode_q8_0(std::span<const float> row, std::span<const float>, std::span<s
 }  // namespace
 
 const std::array<Codec, 5> kLegacyCodecs = {{
-    {GgmlType::Q4_0, &decode_linear<blocks::Q4_0>, &encode_linear<blocks::Q4_0>},
-    {GgmlType::Q4_1, &decode_linear<blocks::Q4_1>, &encode_linear<blocks::Q4_1>},
-    {GgmlType::Q5_0, &decode_linear<blocks::Q5_0>, &encode_linear<blocks::Q5_0>},
-    {GgmlType::Q5_1, &decode_linear<blocks::Q5_1>, &encode_linear<blocks::Q5_1>},
+    {GgmlType::Q4_0, &decode_linear<blocks::Q4_0>,
+     &encode_linear_row<ShapeQ4_0, reference::SignedGroups<ShapeQ4_0>>},
+    {GgmlType::Q4_1, &decode_linear<blocks::Q4_1>,
+     &encode_linear_row<ShapeQ4_1, reference::AffineGroups<ShapeQ4_1>>},
+    {GgmlType::Q5_0, &decode_linear<blocks::Q5_0>,
+     &encode_linear_row<ShapeQ5_0, reference::SignedGroups<ShapeQ5_0>>},
+    {GgmlType::Q5_1, &decode_linear<blocks::Q5_1>,
+     &encode_linear_row<ShapeQ5_1, reference::AffineGroups<ShapeQ5_1>>},
     {GgmlType::Q8_0, &decode_q8_0, &encode_q8_0},
 }};
 

@@ -6,8 +6,10 @@
 
 #include "quant/blocks.hpp"
 #include "quant/codebooks.hpp"
+#include "quant/linear_encoder.hpp"
 #include "quant/reference/decode_blocks.hpp"
 #include "quant/reference/families.hpp"
+#include "quant/reference/plain_groups.hpp"
 
 namespace llmq {
 namespace {
@@ -75,8 +77,10 @@ void decode_q2_0(const blocks::Q2_0& block, float* out) {
 }  // namespace
 
 const std::array<Codec, 6> kLevelCodecs = {{
-    {GgmlType::IQ4_NL, &decode_blocks<blocks::IQ4_NL, kSmall, &decode_iq4_nl>, nullptr},
-    {GgmlType::IQ4_XS, &decode_blocks<blocks::IQ4_XS, kSuper, &decode_iq4_xs>, nullptr},
+    {GgmlType::IQ4_NL, &decode_blocks<blocks::IQ4_NL, kSmall, &decode_iq4_nl>,
+     &encode_linear_row<ShapeIQ4_NL, reference::SignedGroups<ShapeIQ4_NL>>},
+    {GgmlType::IQ4_XS, &decode_blocks<blocks::IQ4_XS, kSuper, &decode_iq4_xs>,
+     &encode_linear_row<ShapeIQ4_XS, reference::SignedGroups<ShapeIQ4_XS>>},
     {GgmlType::MXFP4, &decode_blocks<blocks::MXFP4, kSmall, &decode_mxfp4>, nullptr},
     {GgmlType::NVFP4, &decode_blocks<blocks::NVFP4, kNvfp4Elems, &decode_nvfp4>, nullptr},
     {GgmlType::Q1_0, &decode_blocks<blocks::Q1_0, kQ1Elems, &decode_q1_0>, nullptr},

@@ -5,7 +5,7 @@
 #include "llmq/core/half.hpp"
 
 #include "quant/blocks.hpp"
-#include "quant/reference/weights.hpp"
+#include "quant/objective.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quant/simd/rounding.cpp"

@@ -1,0 +1,87 @@
+// What is decided about one block before it is packed, and the shapes of the types that are decided this way:
+// blocks of groups, each group with levels times a scale (minus a minimum), scales in turn integer multiples
+// of one or two half-precision numbers. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/blocks.hpp"
+#include "quant/objective.hpp"
+
+namespace llmq {
+
+struct Choice {
+  std::array<std::uint8_t, blocks::kSuper> codes{};  ///< 0 = lowest level
+  std::array<int, 16> scales{};                      ///< of each group; unused by blocks of one group
+  std::array<int, 16> minima{};                      ///< of each group of an affine super-block
+  std::uint16_t d = 0;                               ///< half precision
+  std::uint16_t dmin = 0;                            ///< unit of the minima, or the offset m of Q4_1 and Q5_1
+};
+
+/// Rounding to nearest even for |value| < 2^22, on every machine alike.
+inline float round_even(float value) noexcept { return (value + 12582912.0F) - 12582912.0F; }
+
+// Affine types: y = d s q - dmin m, q in 0..kTop.
+template <class BlockType, std::size_t Group, std::size_t Groups, int Top, int ScaleTop, int MinTop,
+          PlainWeight Plain, Spread Span, int Factor>
+struct AffineShape {
+  using Block = BlockType;
+  static constexpr std::size_t kGroup = Group;    ///< weights that share a scale
+  static constexpr std::size_t kGroups = Groups;  ///< of one block; 1: d and m belong to the group itself
+  static constexpr int kTop = Top;
+  static constexpr int kScaleTop = ScaleTop;
+  static constexpr int kMinTop = MinTop;
+  static constexpr Objective kObjective{Plain, Span, static_cast<float>(Factor)};
+};
+using ShapeQ4_1 = AffineShape<blocks::Q4_1, 32, 1, 15, 0, 0, PlainWeight::one, Spread::row, 1>;
+using ShapeQ5_1 = AffineShape<blocks::Q5_1, 32, 1, 31, 0, 0, PlainWeight::one, Spread::row, 1>;
+using ShapeQ2_K =
+    AffineShape<blocks::Q2_K, 16, 16, 3, 15, 15, PlainWeight::magnitude, Spread::super_block, 1>;
+using ShapeQ4_K =
+    AffineShape<blocks::Q4_K, 32, 8, 15, 63, 63, PlainWeight::spread_magnitude, Spread::super_block, 2>;
+using ShapeQ5_K =
+    AffineShape<blocks::Q5_K, 32, 8, 31, 63, 63, PlainWeight::spread_magnitude, Spread::super_block, 2>;
+
+/// Levels of a signed type: equal steps -n..n-1, or the sixteen uneven ones of IQ4.
+enum class Levels : std::uint8_t { even, iq4 };
+
+// Signed types: y = d s level(q).
+template <class BlockType, std::size_t Group, std::size_t Groups, Levels Kind, int Half, int ScaleLow,
+          PlainWeight Plain, Spread Span, int Factor>
+struct SignedShape {
+  using Block = BlockType;
+  static constexpr std::size_t kGroup = Group;
+  static constexpr std::size_t kGroups = Groups;
+  static constexpr Levels kLevels = Kind;
+  static constexpr int kHalf = Half;          ///< n: levels -n..n-1
+  static constexpr int kScaleLow = ScaleLow;  ///< scales kScaleLow..-kScaleLow-1
+  static constexpr Objective kObjective{Plain, Span, static_cast<float>(Factor)};
+};
+using ShapeQ4_0 = SignedShape<blocks::Q4_0, 32, 1, Levels::even, 8, 0, PlainWeight::one, Spread::row, 1>;
+using ShapeQ5_0 = SignedShape<blocks::Q5_0, 32, 1, Levels::even, 16, 0, PlainWeight::one, Spread::row, 1>;
+using ShapeQ3_K =
+    SignedShape<blocks::Q3_K, 16, 16, Levels::even, 4, -32, PlainWeight::square, Spread::super_block, 2>;
+using ShapeQ6_K =
+    SignedShape<blocks::Q6_K, 16, 16, Levels::even, 32, -128, PlainWeight::square, Spread::none, 1>;
+using ShapeIQ4_NL =
+    SignedShape<blocks::IQ4_NL, 32, 1, Levels::iq4, 0, 0, PlainWeight::square, Spread::group, 2>;
+using ShapeIQ4_XS =
+    SignedShape<blocks::IQ4_XS, 32, 8, Levels::iq4, 0, -32, PlainWeight::square, Spread::super_block, 2>;
+
+/// Weights of a block of a shape.
+template <class Shape>
+inline constexpr std::size_t kBlockElems = Shape::kGroup* Shape::kGroups;
+
+/// Start scales of a group: (n + step stride) / range for step = -kStartSteps..kStartSteps.
+inline constexpr int kStartSteps = 5;
+inline constexpr float kStartStride = 0.2F;
+inline constexpr float kIq4Stride = 2.0F;  ///< for levels -127..113
+/// After the starts the best one's scale is varied by these factors; least squares follows each time.
+inline constexpr float kAffineVariations[] = {1.0F, 0.9F, 1.1F, 0.95F, 1.05F, 1.0F};
+inline constexpr float kSignedVariations[] = {1.0F};
+inline constexpr int kSweeps = 3;            ///< over all groups of a block, its unit refitted between them
+inline constexpr float kZeroGroup = 1e-15F;  ///< groups below it have the scale 0
+
+}  // namespace llmq

@@ -1,0 +1,496 @@
+// Inner loops of the search for vectors: sixteen groups side by side, one in each lane, so that every lane
+// does what reference/plain_groups.hpp does, in its order. Included once per instruction set.
+// SPDX-License-Identifier: Apache-2.0
+#if defined(LLMQ_VECTOR_GROUPS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef LLMQ_VECTOR_GROUPS_INL_HPP
+#undef LLMQ_VECTOR_GROUPS_INL_HPP
+#else
+#define LLMQ_VECTOR_GROUPS_INL_HPP
+#endif
+
+#include <hwy/highway.h>
+
+#include "quant/codebooks.hpp"
+#include "quant/group_search.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace llmq::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Up to sixteen lanes; a set of slots is kSlots / lanes vectors.
+using Lane = hn::CappedTag<float, kSlots>;
+using Vec = hn::VFromD<Lane>;
+inline constexpr Lane kLane;
+inline constexpr int kNeighbours[] = {0, -1, 1};
+
+HWY_INLINE Vec set(float value) { return hn::Set(kLane, value); }
+HWY_INLINE Vec round_even(Vec value) {
+  const auto shift = set(12582912.0F);
+  return hn::Sub(hn::Add(value, shift), shift);
+}
+HWY_INLINE Vec within(Vec value, float low, float high) {
+  return hn::Min(hn::Max(value, set(low)), set(high));
+}
+
+/// mean_square of objective.hpp.
+HWY_INLINE float mean_square_of(const float* x, std::size_t count) {
+  constexpr std::size_t parts = kPartialSums / hn::MaxLanes(kLane);
+  Vec partial[parts];
+  for (auto& part : partial) part = hn::Zero(kLane);
+  for (std::size_t i = 0; i < count; i += kPartialSums) {
+    for (std::size_t part = 0; part < parts; ++part) {
+      const auto value = hn::LoadU(kLane, x + i + part * hn::MaxLanes(kLane));
+      partial[part] = hn::Add(partial[part], hn::Mul(value, value));
+    }
+  }
+  alignas(64) std::array<float, kPartialSums> sums;
+  for (std::size_t part = 0; part < parts; ++part) {
+    hn::StoreU(partial[part], kLane, sums.data() + part * hn::MaxLanes(kLane));
+  }
+  return tree_sum(sums) / static_cast<float>(count);
+}
+
+/// Values and weights with the slots of one element side by side.
+template <class Shape>
+class Groups {
+ public:
+  static constexpr std::size_t kGroup = Shape::kGroup;
+
+  HWY_NOINLINE Groups(const float* x, const float* weights) : by_group_(x) {
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      for (std::size_t i = 0; i < kGroup; ++i) {
+        x_[i * kSlots + slot] = x[slot * kGroup + i];
+        w_[i * kSlots + slot] = weights[slot * kGroup + i];
+      }
+    }
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
+      auto sum_w = hn::Zero(kLane), sum_x = hn::Zero(kLane);
+      for (std::size_t i = 0; i < kGroup; ++i) {
+        sum_w = hn::Add(sum_w, w(i, slot));
+        sum_x = hn::Add(sum_x, hn::Mul(w(i, slot), x_at(i, slot)));
+      }
+      hn::Store(sum_w, kLane, sums_.w.data() + slot);
+      hn::Store(sum_x, kLane, sums_.x.data() + slot);
+    }
+  }
+  const GroupSums& sums() const noexcept { return sums_; }
+
+  static HWY_NOINLINE void weigh(const float* x, std::span<const float> importance, float row_mean_square,
+                                 float* weights) noexcept {
+    constexpr Objective objective = Shape::kObjective;
+    constexpr std::size_t elems = kBlockElems<Shape>;
+    if (importance.empty()) {
+      weigh_block<kGroup, elems>(objective, x, importance, row_mean_square, weights);
+      return;
+    }
+    float sigma2 = row_mean_square;
+    if constexpr (objective.spread == Spread::super_block || objective.spread == Spread::group) {
+      sigma2 = mean_square_of(x, elems);
+    }
+    const auto spread = set(objective.factor * sigma2);
+    for (std::size_t first = 0; first < elems; first += kGroup) {
+      auto top = hn::Zero(kLane);
+      for (std::size_t i = first; i < first + kGroup; i += hn::Lanes(kLane)) {
+        auto weight = hn::LoadU(kLane, importance.data() + i);
+        if constexpr (objective.spread != Spread::none) {
+          const auto value = hn::LoadU(kLane, x + i);
+          const auto square = hn::Min(hn::Add(spread, hn::Mul(value, value)), set(kLargestWeight));
+          weight = hn::Mul(weight, hn::Sqrt(square));
+        }
+        weight = hn::Min(weight, set(kLargestWeight));
+        hn::StoreU(weight, kLane, weights + i);
+        top = hn::Max(top, weight);
+      }
+      if (hn::GetLane(hn::MaxOfLanes(kLane, top)) > 0) continue;
+      std::fill_n(weights + first, kGroup, 1.0F);
+    }
+  }
+
+ protected:
+  HWY_INLINE Vec x_at(std::size_t i, std::size_t slot) const {
+    return hn::Load(kLane, x_ + i * kSlots + slot);
+  }
+  HWY_INLINE Vec w(std::size_t i, std::size_t slot) const { return hn::Load(kLane, w_ + i * kSlots + slot); }
+  /// Elements i.. of one group.
+  HWY_INLINE Vec elements(std::size_t slot, std::size_t i) const {
+    return hn::LoadU(kLane, by_group_ + slot * kGroup + i);
+  }
+  static HWY_INLINE Vec load(const PerSlot& values, std::size_t slot) {
+    return hn::LoadU(kLane, values.data() + slot);
+  }
+  static HWY_INLINE void store(Vec value, PerSlot& values, std::size_t slot) {
+    hn::StoreU(value, kLane, values.data() + slot);
+  }
+  /// Non-negative whole numbers below 256 as bytes.
+  static HWY_INLINE void store_codes(Vec value, std::uint8_t* out) {
+    const hn::RebindToSigned<Lane> di;
+    const hn::Rebind<std::uint8_t, Lane> du8;
+    hn::StoreU(hn::DemoteTo(du8, hn::ConvertTo(di, value)), du8, out);
+  }
+
+ private:
+  const float* by_group_;
+  alignas(64) float x_[kSlots * kGroup];
+  alignas(64) float w_[kSlots * kGroup];
+  GroupSums sums_;
+};
+
+template <class Shape>
+class AffineGroups : public Groups<Shape> {
+  using Base = Groups<Shape>;
+  static constexpr std::size_t kGroup = Shape::kGroup;
+  static constexpr auto kTop = static_cast<float>(Shape::kTop);
+  static constexpr bool kMinimumBelowZero = Shape::kGroups > 1;
+
+ public:
+  using Base::Base;
+
+  HWY_NOINLINE void fit(PerSlot& d, PerSlot& minimum) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
+      const Fit found = fit_groups(slot);
+      Base::store(found.d, d, slot);
+      Base::store(hn::Neg(found.low), minimum, slot);
+    }
+  }
+
+  HWY_NOINLINE void sweep(int radius, Trial& trial) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
+      if (radius > 0) {
+        sweep_groups(slot, trial);
+      } else {
+        const auto d = hn::Mul(Base::load(trial.unit, slot), Base::load(trial.scale, slot));
+        const auto minimum = hn::Mul(Base::load(trial.unit_min, slot), Base::load(trial.minimum, slot));
+        Base::store(error_of(slot, d, minimum), trial.error, slot);
+      }
+    }
+  }
+
+  HWY_NOINLINE void sum_up(Trial& trial) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
+      const Decoding decoding(trial, slot);
+      auto sum_l = hn::Zero(kLane), sum_ll = hn::Zero(kLane), sum_xl = hn::Zero(kLane);
+      for (std::size_t i = 0; i < kGroup; ++i) {
+        const auto x = this->x_at(i, slot);
+        const auto level = decoding.level(x);
+        const auto weighted = hn::Mul(this->w(i, slot), level);
+        sum_l = hn::Add(sum_l, weighted);
+        sum_ll = hn::Add(sum_ll, hn::Mul(weighted, level));
+        sum_xl = hn::Add(sum_xl, hn::Mul(weighted, x));
+      }
+      Base::store(sum_l, trial.sum_l, slot);
+      Base::store(sum_ll, trial.sum_ll, slot);
+      Base::store(sum_xl, trial.sum_xl, slot);
+    }
+  }
+
+  HWY_NOINLINE void codes(const Trial& trial, std::uint8_t* out) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      const Decoding decoding(set(trial.unit[slot] * trial.scale[slot]),
+                              set(trial.unit_min[slot] * trial.minimum[slot]));
+      for (std::size_t i = 0; i < kGroup; i += hn::Lanes(kLane)) {
+        Base::store_codes(decoding.level(Base::elements(slot, i)), out + slot * kGroup + i);
+      }
+    }
+  }
+
+ private:
+  struct Fit {
+    Vec d, low, error;
+  };
+  struct Decoding {
+    HWY_INLINE Decoding(Vec d_in, Vec minimum_in)
+        : d(d_in),
+          minimum(minimum_in),
+          inverse(hn::IfThenElseZero(hn::Gt(d_in, hn::Zero(kLane)), hn::Div(set(1), d_in))) {}
+    HWY_INLINE Decoding(const Trial& trial, std::size_t slot)
+        : Decoding(hn::Mul(Base::load(trial.unit, slot), Base::load(trial.scale, slot)),
+                   hn::Mul(Base::load(trial.unit_min, slot), Base::load(trial.minimum, slot))) {}
+    HWY_INLINE Vec level(Vec x) const { return level_of_shifted(hn::Add(x, minimum)); }
+    HWY_INLINE Vec level_of_shifted(Vec shifted) const {
+      return round_even(within(hn::Mul(shifted, inverse), 0, kTop));
+    }
+    Vec d, minimum, inverse;
+  };
+
+  HWY_INLINE Fit fit_groups(std::size_t slot) const {
+    auto low = kMinimumBelowZero ? hn::Min(hn::Zero(kLane), this->x_at(0, slot)) : this->x_at(0, slot);
+    auto high = this->x_at(0, slot);
+    for (std::size_t i = 1; i < kGroup; ++i) {
+      low = hn::Min(low, this->x_at(i, slot));
+      high = hn::Max(high, this->x_at(i, slot));
+    }
+    const auto spread = hn::Gt(high, low);
+    const auto range = hn::Sub(high, low);
+    const auto infinity = set(std::numeric_limits<float>::infinity());
+    Fit best{hn::IfThenElseZero(spread, hn::Div(range, set(kTop))), low,
+             hn::IfThenElseZero(spread, infinity)};
+    for (int step = -kStartSteps; step <= kStartSteps; ++step) {
+      try_start(slot, hn::Div(set(kTop + kStartStride * static_cast<float>(step)), range), low, best);
+    }
+    for (const float factor : kAffineVariations) {
+      const auto inverse = hn::IfThenElseZero(hn::Gt(best.d, hn::Zero(kLane)), hn::Div(set(factor), best.d));
+      try_start(slot, inverse, best.low, best);
+    }
+    return best;
+  }
+
+  HWY_INLINE void try_start(std::size_t slot, Vec inverse, Vec low, Fit& best) const {
+    const auto offset = hn::Neg(hn::Mul(inverse, low));
+    alignas(64) float levels[kGroup * kSlots];
+    auto sum_l = hn::Zero(kLane), sum_ll = hn::Zero(kLane), sum_xl = hn::Zero(kLane);
+    for (std::size_t i = 0; i < kGroup; ++i) {
+      const auto x = this->x_at(i, slot);
+      const auto level = round_even(within(hn::Add(hn::Mul(inverse, x), offset), 0, kTop));
+      hn::Store(level, kLane, levels + i * kSlots);
+      const auto weighted = hn::Mul(this->w(i, slot), level);
+      sum_l = hn::Add(sum_l, weighted);
+      sum_ll = hn::Add(sum_ll, hn::Mul(weighted, level));
+      sum_xl = hn::Add(sum_xl, hn::Mul(weighted, x));
+    }
+    const auto sum_w = Base::load(this->sums().w, slot), sum_x = Base::load(this->sums().x, slot);
+    const auto determinant = hn::Sub(hn::Mul(sum_w, sum_ll), hn::Mul(sum_l, sum_l));
+    const auto determined = hn::Gt(determinant, hn::Zero(kLane));
+    auto d = hn::Div(hn::Sub(hn::Mul(sum_w, sum_xl), hn::Mul(sum_x, sum_l)), determinant);
+    auto fit_low = hn::Div(hn::Sub(hn::Mul(sum_ll, sum_x), hn::Mul(sum_l, sum_xl)), determinant);
+    if constexpr (kMinimumBelowZero) {
+      const auto above = hn::Gt(fit_low, hn::Zero(kLane));
+      d = hn::IfThenElse(above, hn::Div(sum_xl, sum_ll), d);
+      fit_low = hn::IfThenZeroElse(above, fit_low);
+    }
+    auto error = hn::Zero(kLane);
+    for (std::size_t i = 0; i < kGroup; ++i) {
+      const auto level = hn::Load(kLane, levels + i * kSlots);
+      const auto difference = hn::Sub(hn::Add(hn::Mul(d, level), fit_low), this->x_at(i, slot));
+      error = hn::Add(error, hn::Mul(this->w(i, slot), hn::Mul(difference, difference)));
+    }
+    const auto better = hn::And(determined, hn::Lt(error, best.error));
+    best.d = hn::IfThenElse(better, d, best.d);
+    best.low = hn::IfThenElse(better, fit_low, best.low);
+    best.error = hn::IfThenElse(better, error, best.error);
+  }
+
+  HWY_INLINE void sweep_groups(std::size_t slot, Trial& trial) const {
+    const auto unit = Base::load(trial.unit, slot), unit_min = Base::load(trial.unit_min, slot);
+    const auto scale = Base::load(trial.scale, slot), minimum = Base::load(trial.minimum, slot);
+    auto best = set(std::numeric_limits<float>::infinity());
+    auto best_scale = scale, best_minimum = minimum;
+    for (const int a : kNeighbours) {
+      const auto s = within(hn::Add(scale, set(static_cast<float>(a))), 0, Shape::kScaleTop);
+      for (const int b : kNeighbours) {
+        const auto m = within(hn::Add(minimum, set(static_cast<float>(b))), 0, Shape::kMinTop);
+        const auto error = error_of(slot, hn::Mul(unit, s), hn::Mul(unit_min, m));
+        const auto better = hn::Lt(error, best);
+        best = hn::IfThenElse(better, error, best);
+        best_scale = hn::IfThenElse(better, s, best_scale);
+        best_minimum = hn::IfThenElse(better, m, best_minimum);
+      }
+    }
+    Base::store(best_scale, trial.scale, slot);
+    Base::store(best_minimum, trial.minimum, slot);
+    Base::store(best, trial.error, slot);
+  }
+
+  HWY_INLINE Vec error_of(std::size_t slot, Vec d, Vec minimum) const {
+    const Decoding decoding(d, minimum);
+    auto error = hn::Zero(kLane);
+    for (std::size_t i = 0; i < kGroup; ++i) {
+      const auto shifted = hn::Add(this->x_at(i, slot), minimum);
+      const auto difference = hn::Sub(hn::Mul(d, decoding.level_of_shifted(shifted)), shifted);
+      error = hn::Add(error, hn::Mul(this->w(i, slot), hn::Mul(difference, difference)));
+    }
+    return error;
+  }
+};
+
+// Nearest of the sixteen levels of IQ4, the upper one of two equally near. Levels and indices come as floats.
+
+struct Nearest {
+  Vec level, index;
+};
+
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SSE4 || \
+    HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE2 || HWY_TARGET == HWY_NEON
+/// Counts the middles between levels that are not above.
+HWY_INLINE Nearest nearest_iq4(Vec value) {
+  Nearest nearest{set(codebooks::kIq4Levels[0]), hn::Zero(kLane)};
+  for (std::size_t k = 0; k + 1 < 16; ++k) {
+    const float middle = 0.5F * static_cast<float>(codebooks::kIq4Levels[k] + codebooks::kIq4Levels[k + 1]);
+    const auto above = hn::Ge(value, set(middle));
+    nearest.level = hn::IfThenElse(above, set(codebooks::kIq4Levels[k + 1]), nearest.level);
+    nearest.index = hn::IfThenElse(above, set(static_cast<float>(k + 1)), nearest.index);
+  }
+  return nearest;
+}
+#else
+/// Binary search; tables of eight lanes are looked up in registers.
+class Iq4Search {
+ public:
+  HWY_INLINE Nearest operator()(Vec value) const {
+    const hn::RebindToSigned<Lane> di;
+    const auto one = hn::Set(di, 1);
+    const auto step = [&](auto index, auto middles) {
+      const auto above = hn::RebindMask(di, hn::Ge(value, middles));
+      const auto twice = hn::Add(index, index);
+      return hn::IfThenElse(above, hn::Add(twice, one), twice);
+    };
+    auto index = step(hn::Zero(di), set(kMiddle[7]));
+    index = step(index, table({kMiddle[3], kMiddle[11], 0, 0, 0, 0, 0, 0}, index));
+    index = step(index, table({kMiddle[1], kMiddle[5], kMiddle[9], kMiddle[13], 0, 0, 0, 0}, index));
+    const auto last = hn::Ge(value, table({kMiddle[0], kMiddle[2], kMiddle[4], kMiddle[6], kMiddle[8],
+                                           kMiddle[10], kMiddle[12], kMiddle[14]},
+                                          index));
+    const auto low = table({-127, -83, -49, -22, 1, 25, 53, 89}, index);
+    const auto high = table({-104, -65, -35, -10, 13, 38, 69, 113}, index);
+    const auto even = hn::ConvertTo(kLane, hn::Add(index, index));
+    return {hn::IfThenElse(last, high, low), hn::IfThenElse(last, hn::Add(even, set(1)), even)};
+  }
+
+ private:
+  using Eight = std::array<float, 8>;
+  static constexpr std::array<float, 15> kMiddle = {-115.5F, -93.5F, -74,   -57,   -42, -28.5F, -16, -4.5F,
+                                                    7,       19,     31.5F, 45.5F, 61,  79,     101};
+  template <class Index>
+  static HWY_INLINE Vec table(const Eight& values, Index index) {
+    alignas(64) float twice[16];
+    for (std::size_t i = 0; i < 16; ++i) twice[i] = values[i % 8];
+    return hn::TableLookupLanes(hn::Load(kLane, twice), hn::IndicesFromVec(kLane, index));
+  }
+};
+HWY_INLINE Nearest nearest_iq4(Vec value) { return Iq4Search()(value); }
+#endif
+
+template <class Shape>
+class SignedGroups : public Groups<Shape> {
+  using Base = Groups<Shape>;
+  static constexpr std::size_t kGroup = Shape::kGroup;
+  static constexpr bool kIq4 = Shape::kLevels == Levels::iq4;
+  static constexpr auto kHalf = static_cast<float>(Shape::kHalf);
+
+ public:
+  using Base::Base;
+
+  HWY_NOINLINE void fit(PerSlot& d) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane))
+      Base::store(fit_groups(slot), d, slot);
+  }
+
+  HWY_NOINLINE void sweep(int radius, Trial& trial) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
+      const auto unit = Base::load(trial.unit, slot), scale = Base::load(trial.scale, slot);
+      auto best = set(std::numeric_limits<float>::infinity());
+      auto best_scale = scale;
+      for (std::size_t a = 0; a < static_cast<std::size_t>(2 * radius + 1); ++a) {
+        auto s = hn::Add(scale, set(static_cast<float>(kNeighbours[a])));
+        if (radius > 0) s = within(s, Shape::kScaleLow, -Shape::kScaleLow - 1);
+        const auto error = error_of(slot, hn::Mul(unit, s));
+        const auto better = hn::Lt(error, best);
+        best = hn::IfThenElse(better, error, best);
+        best_scale = hn::IfThenElse(better, s, best_scale);
+      }
+      Base::store(best_scale, trial.scale, slot);
+      Base::store(best, trial.error, slot);
+    }
+  }
+
+  HWY_NOINLINE void sum_up(Trial& trial) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
+      const auto inverse = inverse_of(trial, slot);
+      auto sum_ll = hn::Zero(kLane), sum_xl = hn::Zero(kLane);
+      for (std::size_t i = 0; i < kGroup; ++i) {
+        const auto x = this->x_at(i, slot);
+        const auto l = level(hn::Mul(x, inverse));
+        const auto weighted = hn::Mul(this->w(i, slot), l);
+        sum_ll = hn::Add(sum_ll, hn::Mul(weighted, l));
+        sum_xl = hn::Add(sum_xl, hn::Mul(weighted, x));
+      }
+      Base::store(sum_ll, trial.sum_ll, slot);
+      Base::store(sum_xl, trial.sum_xl, slot);
+    }
+  }
+
+  HWY_NOINLINE void codes(const Trial& trial, std::uint8_t* out) const noexcept {
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      const auto inverse = inverse_of(set(trial.unit[slot] * trial.scale[slot]));
+      for (std::size_t i = 0; i < kGroup; i += hn::Lanes(kLane)) {
+        const auto value = hn::Mul(Base::elements(slot, i), inverse);
+        Vec code;
+        if constexpr (kIq4) {
+          code = nearest_iq4(value).index;
+        } else {
+          code = hn::Add(level(value), set(kHalf));
+        }
+        Base::store_codes(code, out + slot * kGroup + i);
+      }
+    }
+  }
+
+ private:
+  struct Fit {
+    Vec d, gain;
+  };
+
+  static HWY_INLINE Vec inverse_of(Vec d) {
+    return hn::IfThenElseZero(hn::Ne(d, hn::Zero(kLane)), hn::Div(set(1), d));
+  }
+  static HWY_INLINE Vec inverse_of(const Trial& trial, std::size_t slot) {
+    return inverse_of(hn::Mul(Base::load(trial.unit, slot), Base::load(trial.scale, slot)));
+  }
+  static HWY_INLINE Vec level(Vec value) {
+    if constexpr (kIq4) {
+      return nearest_iq4(value).level;
+    } else {
+      return round_even(within(value, -kHalf, kHalf - 1));
+    }
+  }
+
+  HWY_INLINE Vec fit_groups(std::size_t slot) const {
+    auto top = hn::Zero(kLane);
+    for (std::size_t i = 0; i < kGroup; ++i) {
+      const auto x = this->x_at(i, slot);
+      top = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Abs(top)), x, top);
+    }
+    constexpr float outer = kIq4 ? 127.0F : kHalf;
+    constexpr float stride = kIq4 ? kIq4Stride : kStartStride;
+    Fit best{hn::Zero(kLane), hn::Zero(kLane)};
+    for (const float sign : {-1.0F, 1.0F}) {
+      for (int step = -kStartSteps; step <= kStartSteps; ++step) {
+        try_start(slot, hn::Div(set(sign * (outer + stride * static_cast<float>(step))), top), best);
+      }
+    }
+    for (const float factor : kSignedVariations)
+      try_start(slot, hn::Mul(set(factor), inverse_of(best.d)), best);
+    return hn::IfThenElseZero(hn::Ge(hn::Abs(top), set(kZeroGroup)), best.d);
+  }
+
+  HWY_INLINE void try_start(std::size_t slot, Vec inverse, Fit& best) const {
+    auto sum_ll = hn::Zero(kLane), sum_xl = hn::Zero(kLane);
+    for (std::size_t i = 0; i < kGroup; ++i) {
+      const auto x = this->x_at(i, slot);
+      const auto l = level(hn::Mul(x, inverse));
+      const auto weighted = hn::Mul(this->w(i, slot), l);
+      sum_ll = hn::Add(sum_ll, hn::Mul(weighted, l));
+      sum_xl = hn::Add(sum_xl, hn::Mul(weighted, x));
+    }
+    const auto d = hn::Div(sum_xl, sum_ll);
+    const auto gain = hn::Mul(d, sum_xl);
+    const auto better = hn::And(hn::Gt(sum_ll, hn::Zero(kLane)), hn::Gt(gain, best.gain));
+    best.d = hn::IfThenElse(better, d, best.d);
+    best.gain = hn::IfThenElse(better, gain, best.gain);
+  }
+
+  HWY_INLINE Vec error_of(std::size_t slot, Vec d) const {
+    const auto inverse = inverse_of(d);
+    auto error = hn::Zero(kLane);
+    for (std::size_t i = 0; i < kGroup; ++i) {
+      const auto x = this->x_at(i, slot);
+      const auto difference = hn::Sub(hn::Mul(d, level(hn::Mul(x, inverse))), x);
+      error = hn::Add(error, hn::Mul(this->w(i, slot), hn::Mul(difference, difference)));
+    }
+    return error;
+  }
+};
+
+}  // namespace llmq::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
