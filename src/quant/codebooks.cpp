@@ -1,5 +1,8 @@
 #include "quant/codebooks.hpp"
 
+#include <memory>
+#include <vector>
+
 #include "quant/codebook_words.hpp"
 
 namespace llmq::codebooks {
@@ -19,9 +22,24 @@ std::array<Codeword, Count> unpack(const std::array<std::uint16_t, Count>& words
 }
 
 constexpr std::array<std::int8_t, 4> kTernary = {-1, 0, 1, 0};
-constexpr std::array<std::int8_t, 4> kIq2Levels = {8, 25, 43, 0};
-constexpr std::array<std::int8_t, 8> kIq3XxsLevels = {4, 12, 20, 28, 36, 44, 52, 62};
-constexpr std::array<std::int8_t, 8> kIq3SLevels = {1, 3, 5, 7, 9, 11, 13, 15};
+
+/// Halves of `entries / 2` levels each, out of `kinds`.
+template <std::size_t Count>
+std::array<HalfPair, Count> halve(const std::array<std::uint16_t, Count>& words, unsigned entries,
+                                  unsigned bits, unsigned kinds) {
+  const auto number = [&](unsigned word, unsigned from) {
+    unsigned value = 0;
+    for (unsigned j = from; j < from + entries / 2; ++j) {
+      value = value * kinds + ((word >> (bits * j)) & ((1u << bits) - 1));
+    }
+    return static_cast<std::uint8_t>(value);
+  };
+  std::array<HalfPair, Count> table{};
+  for (std::size_t index = 0; index < Count; ++index) {
+    table[index] = {number(words[index], 0), number(words[index], entries / 2)};
+  }
+  return table;
+}
 
 }  // namespace
 
@@ -48,6 +66,70 @@ std::span<const Codeword> iq3_xxs() noexcept {
 std::span<const Codeword> iq3_s() noexcept {
   static const auto table = unpack(kIq3SWords, 4, 3, kIq3SLevels);
   return table;
+}
+std::span<const HalfPair> iq2_xxs_halves() noexcept {
+  static const auto table = halve(kIq2XxsWords, 8, 2, 3);
+  return table;
+}
+std::span<const HalfPair> iq2_xs_halves() noexcept {
+  static const auto table = halve(kIq2XsWords, 8, 2, 3);
+  return table;
+}
+std::span<const HalfPair> iq2_s_halves() noexcept {
+  static const auto table = halve(kIq2SWords, 8, 2, 3);
+  return table;
+}
+std::span<const HalfPair> iq3_xxs_halves() noexcept {
+  static const auto table = halve(kIq3XxsWords, 4, 3, 8);
+  return table;
+}
+std::span<const HalfPair> iq3_s_halves() noexcept {
+  static const auto table = halve(kIq3SWords, 4, 3, 8);
+  return table;
+}
+
+std::span<const std::int16_t> iq1_index_of_code() noexcept {
+  static const auto table = [] {
+    std::array<std::int16_t, 6561> of_pattern{};
+    of_pattern.fill(-1);
+    for (std::size_t index = 0; index < kIq1Words.size(); ++index) {
+      std::size_t pattern = 0;
+      for (unsigned e = 8; e-- > 0;) pattern = 3 * pattern + ((kIq1Words[index] >> (2 * e)) & 3u);
+      of_pattern[pattern] = static_cast<std::int16_t>(index);
+    }
+    std::vector<std::int16_t> of_code(65536);
+    for (std::size_t code = 0; code < of_code.size(); ++code) {
+      std::size_t pattern = 0;
+      for (unsigned e = 8; e-- > 0;) {
+        pattern = 3 * pattern + static_cast<std::size_t>(kTernaryOfCode[(code >> (2 * e)) & 3u] + 1);
+      }
+      of_code[code] = of_pattern[pattern];
+    }
+    return of_code;
+  }();
+  return table;
+}
+
+const TernaryMembers& iq1_members() noexcept {
+  static const auto table = [] {
+    auto members = std::make_unique<TernaryMembers>();
+    const auto index = iq1_index_of_code();
+    for (std::size_t code = 0; code < 65536; ++code) {
+      std::uint32_t near = 0, far = 0;
+      for (std::size_t j = 0; j < kTernaryFlips.size(); ++j) {
+        if (index[code ^ kTernaryFlips[j]] < 0) continue;
+        if (j < 9) {
+          near |= 1u << j;
+        } else {
+          far |= 1u << (j - 9);
+        }
+      }
+      members->near[code] = static_cast<std::int32_t>(near);
+      members->far[code] = static_cast<std::int32_t>(far);
+    }
+    return members;
+  }();
+  return *table;
 }
 
 }  // namespace llmq::codebooks

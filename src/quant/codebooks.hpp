@@ -19,6 +19,45 @@ std::span<const Codeword> iq2_s() noexcept;    ///< 1024
 std::span<const Codeword> iq3_xxs() noexcept;  ///< 256, values 4, 12, ..., 52, 62
 std::span<const Codeword> iq3_s() noexcept;    ///< 512, values 1, 3, ..., 15
 
+/// A codeword as two halves: each the number of its levels, the first one most significant, of four levels
+/// out of three (IQ2) or two out of eight (IQ3).
+struct HalfPair {
+  std::uint8_t first, second;
+};
+std::span<const HalfPair> iq2_xxs_halves() noexcept;
+std::span<const HalfPair> iq2_xs_halves() noexcept;
+std::span<const HalfPair> iq2_s_halves() noexcept;
+std::span<const HalfPair> iq3_xxs_halves() noexcept;
+std::span<const HalfPair> iq3_s_halves() noexcept;
+
+/// Levels of the codewords, ascending.
+inline constexpr std::array<std::int8_t, 3> kIq2Levels = {8, 25, 43};
+inline constexpr std::array<std::int8_t, 8> kIq3XxsLevels = {4, 12, 20, 28, 36, 44, 52, 62};
+inline constexpr std::array<std::int8_t, 8> kIq3SLevels = {1, 3, 5, 7, 9, 11, 13, 15};
+
+/// Eight values of -1, 0, 1 as two bits each: 0 is -1, 1 and 2 are 0, 3 is 1. Which of the two zeros says
+/// where the value would go next, so that flipping the lower bit moves any value to its second best.
+inline constexpr std::array<std::int8_t, 4> kTernaryOfCode = {-1, 0, 0, 1};
+/// What may be flipped at once: nothing, one value, two values. Bit 2e: value e. From every code, one of
+/// these leads to a codeword of IQ1 (tests/unit/quant/test_grid.cpp goes through all of them).
+inline constexpr std::array<std::uint16_t, 37> kTernaryFlips = [] {
+  std::array<std::uint16_t, 37> flips{};
+  std::size_t count = 1;
+  for (unsigned e = 0; e < 8; ++e) flips[count++] = static_cast<std::uint16_t>(1u << (2 * e));
+  for (unsigned e = 0; e < 8; ++e) {
+    for (unsigned f = e + 1; f < 8; ++f)
+      flips[count++] = static_cast<std::uint16_t>((1u << (2 * e)) | (1u << (2 * f)));
+  }
+  return flips;
+}();
+/// Of each code, which flips lead to codewords: the first nine flips as bits of `near`, the others of `far`.
+struct TernaryMembers {
+  std::array<std::int32_t, 65536> near, far;
+};
+const TernaryMembers& iq1_members() noexcept;
+/// Index of the codeword of a code; -1 where there is none.
+std::span<const std::int16_t> iq1_index_of_code() noexcept;  ///< 65536
+
 /// Levels of IQ4_NL and IQ4_XS.
 inline constexpr std::array<std::int8_t, 16> kIq4Levels = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                            1,    13,   25,  38,  53,  69,  89,  113};

@@ -8,6 +8,7 @@
 #include "llmq/core/error.hpp"
 
 #include "quant/reference/families.hpp"
+#include "quant/simd/grid.hpp"
 #include "quant/simd/linear.hpp"
 #include "quant/simd/rounding.hpp"
 
@@ -25,6 +26,7 @@ std::vector<Codec> build_registry() {
   for (const Codec& codec : kGridCodecs) all.push_back(codec);
   for (Codec& codec : all) {
     if (const EncodeRow fast = simd::rounding_encoder(codec.type)) codec.encode = fast;
+    if (const EncodeRow fast = simd::grid_encoder(codec.type)) codec.encode = fast;
     if (const EncodeRow fast = simd::linear_encoder(codec.type)) codec.encode = fast;
   }
   std::sort(all.begin(), all.end(), [](const Codec& a, const Codec& b) { return a.type < b.type; });

@@ -17,9 +17,11 @@ namespace llmq {
 /// Without importance a weight's own size says what its error counts for.
 enum class PlainWeight : std::uint8_t {
   one,
-  magnitude,         ///< |x|
-  square,            ///< x^2
-  spread_magnitude,  ///< rms of the group + |x|
+  magnitude,           ///< |x|
+  square,              ///< x^2
+  spread_magnitude,    ///< rms of the group + |x|
+  half_spread_square,  ///< sigma2 / 2 + x^2, sigma2 over the super-block
+  as_even_importance,  ///< as with importance 1 everywhere
 };
 
 /// With importance a: a sqrt(factor sigma2 + x^2), sigma2 the mean square over a row, a super-block or a
@@ -59,20 +61,34 @@ inline float mean_square(std::span<const float> x) noexcept {
 /// @param sigma2  mean square over what the objective's spread says, not yet times the factor
 inline void weigh_group(const Objective& objective, std::span<const float> x,
                         std::span<const float> importance, float sigma2, std::span<float> weights) noexcept {
-  bool any = false;
   const float spread = objective.factor * sigma2;
   const float rms =
       importance.empty() && objective.plain == PlainWeight::spread_magnitude ? std::sqrt(mean_square(x)) : 0;
+  const auto plain_weight = [&](float value) {
+    switch (objective.plain) {
+      case PlainWeight::one:
+        return 1.0F;
+      case PlainWeight::magnitude:
+      case PlainWeight::spread_magnitude:
+        return rms + std::fabs(value);
+      case PlainWeight::square:
+        return value * value;
+      case PlainWeight::half_spread_square:
+        return 0.5F * sigma2 + value * value;
+      case PlainWeight::as_even_importance:
+        break;
+    }
+    return std::sqrt(std::min(spread + value * value, kLargestWeight));
+  };
+  bool any = false;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    float weight = 1;
-    if (!importance.empty()) {
+    float weight = 0;
+    if (importance.empty()) {
+      weight = plain_weight(x[i]);
+    } else {
       weight = importance[i];
       if (objective.spread != Spread::none)
         weight *= std::sqrt(std::min(spread + x[i] * x[i], kLargestWeight));
-    } else if (objective.plain == PlainWeight::square) {
-      weight = x[i] * x[i];
-    } else if (objective.plain != PlainWeight::one) {
-      weight = rms + std::fabs(x[i]);
     }
     weights[i] = std::min(weight, kLargestWeight);
     any = any || weight > 0;
@@ -87,7 +103,7 @@ template <std::size_t Group, std::size_t Elems>
 inline void weigh_block(const Objective& objective, const float* x, std::span<const float> importance,
                         float row_mean_square, float* weights) noexcept {
   float sigma2 = row_mean_square;
-  if (!importance.empty() && (objective.spread == Spread::super_block || objective.spread == Spread::group)) {
+  if (objective.spread == Spread::super_block || objective.spread == Spread::group) {
     sigma2 = mean_square(std::span<const float>(x, Elems));
   }
   for (std::size_t at = 0; at < Elems; at += Group) {

@@ -4,8 +4,10 @@
 
 #include "quant/blocks.hpp"
 #include "quant/codebooks.hpp"
+#include "quant/grid_encoder.hpp"
 #include "quant/reference/decode_blocks.hpp"
 #include "quant/reference/families.hpp"
+#include "quant/reference/plain_cells.hpp"
 
 namespace llmq {
 namespace {
@@ -112,13 +114,20 @@ void decode_iq1_m(const blocks::IQ1_M& block, float* out) {
 }  // namespace
 
 const std::array<Codec, 7> kGridCodecs = {{
-    {GgmlType::IQ2_XXS, &decode_blocks<blocks::IQ2_XXS, kSuper, &decode_iq2_xxs>, nullptr},
-    {GgmlType::IQ2_XS, &decode_blocks<blocks::IQ2_XS, kSuper, &decode_iq2_xs>, nullptr},
-    {GgmlType::IQ2_S, &decode_blocks<blocks::IQ2_S, kSuper, &decode_iq2_s>, nullptr},
-    {GgmlType::IQ3_XXS, &decode_blocks<blocks::IQ3_XXS, kSuper, &decode_iq3_xxs>, nullptr},
-    {GgmlType::IQ3_S, &decode_blocks<blocks::IQ3_S, kSuper, &decode_iq3_s>, nullptr},
-    {GgmlType::IQ1_S, &decode_blocks<blocks::IQ1_S, kSuper, &decode_iq1_s>, nullptr},
-    {GgmlType::IQ1_M, &decode_blocks<blocks::IQ1_M, kSuper, &decode_iq1_m>, nullptr},
+    {GgmlType::IQ2_XXS, &decode_blocks<blocks::IQ2_XXS, kSuper, &decode_iq2_xxs>,
+     &encode_grid_row<ShapeIQ2_XXS, reference::MagnitudeCells<ShapeIQ2_XXS>>},
+    {GgmlType::IQ2_XS, &decode_blocks<blocks::IQ2_XS, kSuper, &decode_iq2_xs>,
+     &encode_grid_row<ShapeIQ2_XS, reference::MagnitudeCells<ShapeIQ2_XS>>},
+    {GgmlType::IQ2_S, &decode_blocks<blocks::IQ2_S, kSuper, &decode_iq2_s>,
+     &encode_grid_row<ShapeIQ2_S, reference::MagnitudeCells<ShapeIQ2_S>>},
+    {GgmlType::IQ3_XXS, &decode_blocks<blocks::IQ3_XXS, kSuper, &decode_iq3_xxs>,
+     &encode_grid_row<ShapeIQ3_XXS, reference::MagnitudeCells<ShapeIQ3_XXS>>},
+    {GgmlType::IQ3_S, &decode_blocks<blocks::IQ3_S, kSuper, &decode_iq3_s>,
+     &encode_grid_row<ShapeIQ3_S, reference::MagnitudeCells<ShapeIQ3_S>>},
+    {GgmlType::IQ1_S, &decode_blocks<blocks::IQ1_S, kSuper, &decode_iq1_s>,
+     &encode_grid_row<ShapeIQ1_S, reference::TernaryCells<ShapeIQ1_S>>},
+    {GgmlType::IQ1_M, &decode_blocks<blocks::IQ1_M, kSuper, &decode_iq1_m>,
+     &encode_grid_row<ShapeIQ1_M, reference::TernaryCells<ShapeIQ1_M>>},
 }};
 
 }  // namespace llmq

@@ -8,57 +8,8 @@
 #include "quant/linear_encoder.hpp"
 #include "quant/simd/vector_groups-inl.hpp"
 
-HWY_BEFORE_NAMESPACE();
-namespace llmq::simd::HWY_NAMESPACE {
-
-template <class Shape>
-void encode(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) {
-  if constexpr (kIsAffine<Shape>) {
-    encode_linear_row<Shape, AffineGroups<Shape>>(row, importance, out);
-  } else {
-    encode_linear_row<Shape, SignedGroups<Shape>>(row, importance, out);
-  }
-}
-void encode_q4_0(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ4_0>(x, a, out);
-}
-void encode_q4_1(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ4_1>(x, a, out);
-}
-void encode_q5_0(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ5_0>(x, a, out);
-}
-void encode_q5_1(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ5_1>(x, a, out);
-}
-void encode_q2_k(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ2_K>(x, a, out);
-}
-void encode_q3_k(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ3_K>(x, a, out);
-}
-void encode_q4_k(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ4_K>(x, a, out);
-}
-void encode_q5_k(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ5_K>(x, a, out);
-}
-void encode_q6_k(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeQ6_K>(x, a, out);
-}
-void encode_iq4_nl(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeIQ4_NL>(x, a, out);
-}
-void encode_iq4_xs(std::span<const float> x, std::span<const float> a, std::span<std::byte> out) {
-  encode<ShapeIQ4_XS>(x, a, out);
-}
-
-}  // namespace llmq::simd::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
-namespace llmq::simd {
-
+// type, name of its function
+#ifndef LLMQ_LINEAR_TYPES
 #define LLMQ_LINEAR_TYPES(X) \
   X(Q4_0, encode_q4_0)       \
   X(Q4_1, encode_q4_1)       \
@@ -71,6 +22,31 @@ namespace llmq::simd {
   X(Q6_K, encode_q6_k)       \
   X(IQ4_NL, encode_iq4_nl)   \
   X(IQ4_XS, encode_iq4_xs)
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace llmq::simd::HWY_NAMESPACE {
+
+template <class Shape>
+void encode_linear(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) {
+  if constexpr (kIsAffine<Shape>) {
+    encode_linear_row<Shape, AffineGroups<Shape>>(row, importance, out);
+  } else {
+    encode_linear_row<Shape, SignedGroups<Shape>>(row, importance, out);
+  }
+}
+#define LLMQ_DEFINE(type, function)                                                                        \
+  void function(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) { \
+    encode_linear<Shape##type>(row, importance, out);                                                      \
+  }
+LLMQ_LINEAR_TYPES(LLMQ_DEFINE)
+#undef LLMQ_DEFINE
+
+}  // namespace llmq::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace llmq::simd {
 
 #define LLMQ_EXPORT(type, function)                                                              \
   HWY_EXPORT(function);                                                                          \

@@ -1,0 +1,133 @@
+// The search for unit, scales and codewords of the grid types, apart from its inner loops, which come as a
+// class `Cells` (reference/plain_cells.hpp, simd/vector_cells-inl.hpp). docs/formats/blocks.md, "How numbers
+// are chosen". SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "quant/grid_choice.hpp"
+#include "quant/group_search.hpp"
+
+namespace llmq {
+
+inline constexpr std::size_t kTries = 3;  ///< scales that are tried side by side
+
+/// Best codeword of each cell at each of the steps tried; what shift it goes with.
+struct alignas(64) CellResults {
+  std::array<std::array<float, kMaxCells>, kTries> step{};  ///< in: unit (2 s + 1) factor of the cell's group
+  std::array<std::array<float, kMaxCells>, kTries>
+      gain{};  ///< out: what sum w (x - y)^2 falls below a constant by
+  std::array<std::array<std::uint16_t, kMaxCells>, kTries> word{};
+  std::array<std::array<std::uint8_t, kMaxCells>, kTries> negative_shift{};
+};
+
+/// Sums of a cell for its codeword: y = step v, sums of w x v and w v v.
+struct CellSums {
+  float cross = 0, square = 0;
+};
+
+/// State of one block during the sweeps.
+template <class Shape>
+struct GridState {
+  float unit = 0;
+  float gain = -std::numeric_limits<float>::infinity();
+  std::array<float, kGroupsOf<Shape>> scale{};
+  std::array<std::uint16_t, kCells<Shape>> word{};
+  std::array<std::uint8_t, kCells<Shape>> negative_shift{};
+};
+
+/// Steps of the scales beside each group's own; the standing one first.
+template <class Shape>
+inline void set_steps(const GridState<Shape>& state, CellResults& results) noexcept {
+  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
+  constexpr float neighbours[kTries] = {0, -1, 1};
+  for (std::size_t k = 0; k < kTries; ++k) {
+    for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
+      const float s = std::clamp(state.scale[g] + neighbours[k], 0.0F, static_cast<float>(Shape::kScaleTop));
+      const float step = state.unit * Shape::kFactor * (2 * s + 1);
+      std::fill_n(results.step[k].begin() + g * per_group, per_group, step);
+    }
+  }
+}
+
+/// Every group takes the best of its tries; the block's gain is the sum.
+template <class Shape>
+inline void take_best(const CellResults& results, GridState<Shape>& state) noexcept {
+  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
+  constexpr float neighbours[kTries] = {0, -1, 1};
+  state.gain = 0;
+  for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
+    std::size_t best = 0;
+    float best_gain = 0;
+    for (std::size_t k = 0; k < kTries; ++k) {
+      float gain = 0;
+      for (std::size_t c = g * per_group; c < (g + 1) * per_group; ++c) gain += results.gain[k][c];
+      if (k > 0 && !(gain > best_gain)) continue;
+      best = k;
+      best_gain = gain;
+    }
+    state.scale[g] =
+        std::clamp(state.scale[g] + neighbours[best], 0.0F, static_cast<float>(Shape::kScaleTop));
+    state.gain += best_gain;
+    std::copy_n(results.word[best].begin() + g * per_group, per_group, state.word.begin() + g * per_group);
+    std::copy_n(results.negative_shift[best].begin() + g * per_group, per_group,
+                state.negative_shift.begin() + g * per_group);
+  }
+}
+
+/// Least-squares unit for the codewords that stand, as half.
+template <class Shape, class Cells>
+inline void refit_unit(const Cells& cells, GridState<Shape>& state) noexcept {
+  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
+  std::array<float, kGroupsOf<Shape>> cross{}, square{};
+  for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
+    const float multiple = Shape::kFactor * (2 * state.scale[g] + 1);
+    for (std::size_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+      const CellSums sums = cells.sums(c, state.word[c], state.negative_shift[c] != 0);
+      cross[g] += sums.cross;
+      square[g] += sums.square;
+    }
+    cross[g] *= multiple;
+    square[g] *= multiple * multiple;
+  }
+  const float total = tree_sum(square);
+  if (!(total > 0)) return;
+  const float half = half_of(tree_sum(cross) / total);
+  if (half > 0) state.unit = half;
+}
+
+template <class Shape, class Cells>
+inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
+  std::array<float, kGroupsOf<Shape>> fits{};
+  cells.fit(fits);
+  GridState<Shape> state;
+  const float top = *std::max_element(fits.begin(), fits.end());
+  state.unit = half_of(top / (Shape::kFactor * (2 * Shape::kScaleTop + 1)));
+  choice = {};
+  if (!(state.unit > 0)) return;  // nothing but zeros, or too small for half precision
+  const float inverse = 1 / (state.unit * Shape::kFactor);
+  for (std::size_t g = 0; g < fits.size(); ++g) {
+    state.scale[g] = nearest_multiple(0.5F * (fits[g] * inverse - 1), 1, 0, Shape::kScaleTop);
+  }
+  GridState<Shape> best = state;
+  CellResults results;
+  for (int sweep = 1; sweep <= Shape::kSweeps; ++sweep) {
+    set_steps(state, results);
+    cells.search(results);
+    take_best(results, state);
+    if (sweep == 1 || state.gain > best.gain) best = state;
+    if (sweep < Shape::kSweeps) refit_unit<Shape>(cells, state);
+  }
+  choice.d = f32_to_f16(best.unit);
+  for (std::size_t g = 0; g < fits.size(); ++g) choice.scales[g] = static_cast<int>(best.scale[g]);
+  std::copy(best.word.begin(), best.word.end(), choice.words.begin());
+  for (std::size_t c = 0; c < std::min<std::size_t>(32, kCells<Shape>); ++c) {
+    choice.negative_shift[c] = best.negative_shift[c];
+  }
+  cells.finish(choice);
+}
+
+}  // namespace llmq

@@ -1,0 +1,104 @@
+// The vector encoders of the grid types give the reference's bytes on every instruction set; the codebook of
+// IQ1 is never more than two changes away.
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "quant/codebooks.hpp"
+#include "quant/reference/families.hpp"
+#include "quant/simd/grid.hpp"
+#include "support/every_target.hpp"
+
+namespace llmq {
+namespace {
+
+void expect_same_bytes(const std::vector<float>& row, const std::vector<float>& importance,
+                       std::string_view what) {
+  for (const Codec& codec : kGridCodecs) {
+    const std::size_t bytes = row_bytes(codec.type, row.size());
+    std::vector<std::byte> expected(bytes);
+    codec.encode(row, importance, expected);
+    test::for_every_target([&](const char* target) {
+      std::vector<std::byte> found(bytes + 1, std::byte{0x5A});
+      simd::grid_encoder(codec.type)(row, importance, std::span(found).first(bytes));
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin()))
+          << type_name(codec.type) << " " << what << (importance.empty() ? "" : " with importance") << " on "
+          << target;
+      EXPECT_EQ(found[bytes], std::byte{0x5A}) << "wrote behind the row";
+    });
+  }
+}
+
+std::vector<float> importance_of(std::size_t count) {
+  std::mt19937 random(7);
+  std::lognormal_distribution<float> draw(0, 1.5F);
+  std::vector<float> importance(count);
+  for (std::size_t i = 0; i < count; ++i) importance[i] = i % 37 == 5 ? 0 : draw(random);
+  return importance;
+}
+
+TEST(Grid, gaussian_and_heavy_rows_equal_the_reference) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal(0, 0.02F);
+  std::student_t_distribution<float> heavy(2);
+  std::vector<float> row(2048);
+  for (std::size_t i = 0; i < row.size(); ++i) row[i] = i < 1024 ? normal(random) : 0.02F * heavy(random);
+  expect_same_bytes(row, {}, "random rows");
+  expect_same_bytes(row, importance_of(row.size()), "random rows");
+}
+
+TEST(Grid, ties_equal_the_reference) {
+  std::vector<float> row(1024);
+  for (std::size_t i = 0; i < row.size(); ++i)
+    row[i] = 0.125F * static_cast<float>(static_cast<int>(i % 9) - 4);
+  expect_same_bytes(row, {}, "few values");
+  expect_same_bytes(row, importance_of(row.size()), "few values");
+}
+
+TEST(Grid, hard_rows_equal_the_reference) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal(0, 1);
+  std::vector<float> row(20 * 256);
+  for (std::size_t block = 0; block < 20; ++block) {
+    const float scale = std::ldexp(1.0F, static_cast<int>(block) * 13 - 140);  // denormals to beyond half
+    for (std::size_t i = 0; i < 256; ++i) row[block * 256 + i] = normal(random) * scale;
+  }
+  std::fill_n(row.begin(), 256, 0.0F);
+  std::fill_n(row.begin() + 256, 256, -0.0F);
+  for (std::size_t i = 0; i < 256; ++i) {
+    row[512 + i] = i % 2 == 0 ? 3e38F : -3e38F;
+    row[768 + i] = i == 77 ? 1e9F : 1e-9F;
+    row[1024 + i] = i < 128 ? -0.0F : 7e4F;
+  }
+  expect_same_bytes(row, {}, "hard blocks");
+  expect_same_bytes(row, std::vector<float>(row.size(), 0.0F), "dead columns");
+  expect_same_bytes(row, importance_of(row.size()), "hard blocks");
+  expect_same_bytes(row, std::vector<float>(row.size(), 1e30F), "huge importance");
+}
+
+// What the search of IQ1 relies on: from every code, flipping at most two values leads to a codeword.
+TEST(Grid, every_ternary_code_is_at_most_two_flips_from_a_codeword) {
+  const auto& members = codebooks::iq1_members();
+  for (std::size_t code = 0; code < 65536; ++code) {
+    ASSERT_TRUE(members.near[code] != 0 || members.far[code] != 0) << code;
+  }
+}
+
+TEST(Grid, ternary_codes_name_the_codewords_they_spell) {
+  const auto index = codebooks::iq1_index_of_code();
+  std::size_t found = 0;
+  for (std::size_t code = 0; code < 65536; ++code) {
+    if (index[code] < 0) continue;
+    ++found;
+    for (std::size_t e = 0; e < 8; ++e) {
+      ASSERT_EQ(codebooks::iq1()[static_cast<std::size_t>(index[code])][e],
+                codebooks::kTernaryOfCode[(code >> (2 * e)) & 3u]);
+    }
+  }
+  EXPECT_GT(found, 2048u);  // zeros are spelled in two ways
+}
+
+}  // namespace
+}  // namespace llmq
