@@ -1,10 +1,11 @@
 // Our encoders and decoders beside the reference's: error by its own measure, speed of one thread.
-//   bench_codecs --peer LIBGGML_BASE [--types A,B] [--rows gauss,heavy,model:PATH] [--importance none|given|both]
+//   bench_codecs --peer LIBGGML_BASE [--types A,B] [--rows gauss,heavy,model:PATH] [--importance
+//   none|given|both]
 //                [--seconds 0.2] [--format text|json]
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,10 +35,11 @@ struct Options {
 };
 
 Error usage(std::string_view what) {
-  return Error(ExitCode::invalid_arguments,
-               fmt::format("{}; bench_codecs --peer LIBGGML_BASE [--types A,B] [--rows gauss,heavy,model:PATH] "
-                           "[--importance none|given|both] [--seconds S] [--format text|json]",
-                           what));
+  return Error(
+      ExitCode::invalid_arguments,
+      fmt::format("{}; bench_codecs --peer LIBGGML_BASE [--types A,B] [--rows gauss,heavy,model:PATH] "
+                  "[--importance none|given|both] [--seconds S] [--format text|json]",
+                  what));
 }
 
 std::vector<std::string> split(std::string_view list) {
@@ -58,7 +60,8 @@ GgmlType type_named(const std::string& name) {
 double number(std::string_view text) {
   double value = 0.0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc{} || end != text.data() + text.size()) throw usage(fmt::format("no number: {}", text));
+  if (problem != std::errc{} || end != text.data() + text.size())
+    throw usage(fmt::format("no number: {}", text));
   return value;
 }
 
@@ -97,7 +100,8 @@ std::vector<GgmlType> choose_types(const Options& options, const Peer& peer) {
   std::vector<GgmlType> types;
   for (const Codec& codec : codecs()) {
     if (codec.type == GgmlType::F32) continue;
-    if (!options.types.empty() && std::ranges::find(options.types, codec.type) == options.types.end()) continue;
+    if (!options.types.empty() && std::ranges::find(options.types, codec.type) == options.types.end())
+      continue;
     if (can_encode(codec.type) && peer.knows(codec.type)) {
       types.push_back(codec.type);
     } else if (block_type(codec.type).in_files) {
@@ -115,7 +119,8 @@ int run(const Options& options) {
   for (const std::string& kind : options.rows) {
     const Rows rows = make_rows(kind);
     for (const Importance importance : options.importance) {
-      for (const GgmlType type : types) cells.push_back(measure(peer, type, rows, importance, options.seconds));
+      for (const GgmlType type : types)
+        cells.push_back(measure(peer, type, rows, importance, options.seconds));
     }
   }
   fmt::print("{}", options.json ? to_json(cells) : to_tables(cells));

@@ -28,8 +28,12 @@ std::vector<Work> prepare(GgmlType type, const Rows& rows, const std::string& im
   std::vector<Work> all;
   for (const Batch& batch : rows.batches) {
     const std::size_t bytes = batch.weights.size() / batch.row_elems * row_bytes(type, batch.row_elems);
-    Work work{batch, {}, std::vector<std::byte>(bytes), std::vector<std::byte>(bytes),
-              std::vector<float>(batch.weights.size()), std::vector<float>(batch.weights.size())};
+    Work work{batch,
+              {},
+              std::vector<std::byte>(bytes),
+              std::vector<std::byte>(bytes),
+              std::vector<float>(batch.weights.size()),
+              std::vector<float>(batch.weights.size())};
     if (importance == "given") work.importance = batch.importance;
     if (importance == "ones") work.importance.assign(batch.row_elems, 1.0F);
     all.push_back(std::move(work));
@@ -87,7 +91,8 @@ void measure_errors(GgmlType type, const std::vector<Work>& all, Cell& cell) {
   }
 }
 
-/// Speed of decoding, on the reference's bytes; leaves each side's values of them in `their_values`, `our_values`.
+/// Speed of decoding, on the reference's bytes; leaves each side's values of them in `their_values`,
+/// `our_values`.
 void measure_decoding(const Peer& peer, GgmlType type, double seconds, std::vector<Work>& all, Cell& cell) {
   const auto theirs = [&](Work& work) { peer.decode(type, work.theirs, work.their_values); };
   if (!can_decode(type)) {
@@ -97,7 +102,8 @@ void measure_decoding(const Peer& peer, GgmlType type, double seconds, std::vect
   cell.decode = speeds(all, seconds, theirs, [&](Work& work) {
     decode_rows(type, work.theirs, work.batch.row_elems, work.our_values);
   });
-  for (const Work& work : all) cell.same_decoding = cell.same_decoding && work.their_values == work.our_values;
+  for (const Work& work : all)
+    cell.same_decoding = cell.same_decoding && work.their_values == work.our_values;
 }
 
 }  // namespace
@@ -117,8 +123,12 @@ Cell measure(const Peer& peer, GgmlType type, const Rows& rows, Importance impor
   peer.prepare(type);
   cell.encode = speeds(
       all, seconds,
-      [&](Work& work) { peer.encode(type, work.batch.weights, work.batch.row_elems, work.importance, work.theirs); },
-      [&](Work& work) { encode_rows(type, work.batch.weights, work.batch.row_elems, work.importance, work.ours); });
+      [&](Work& work) {
+        peer.encode(type, work.batch.weights, work.batch.row_elems, work.importance, work.theirs);
+      },
+      [&](Work& work) {
+        encode_rows(type, work.batch.weights, work.batch.row_elems, work.importance, work.ours);
+      });
   measure_decoding(peer, type, seconds, all, cell);
   for (Work& work : all) peer.decode(type, work.ours, work.our_values);
   measure_errors(type, all, cell);

@@ -27,17 +27,17 @@ struct Pair {
 struct Cell {
   GgmlType type = GgmlType::F32;
   std::string rows;
-  std::string importance;       ///< "none", "ones" or "given"
-  Pair error;                   ///< sum w (x - y)^2 with the reference's own w
-  Pair importance_error;        ///< sum a (x - y)^2 with the importance a; equal to 0 without
-  Pair square_error;            ///< sum (x - y)^2
-  Pair encode;                  ///< weights a second of one thread
-  Pair decode;                  ///< the same; ours 0 without a decoder of ours
-  bool same_decoding = true;    ///< our decoder returns the reference's values
+  std::string importance;     ///< "none", "ones" or "given"
+  Pair error;                 ///< sum w (x - y)^2 with the reference's own w
+  Pair importance_error;      ///< sum a (x - y)^2 with the importance a; equal to 0 without
+  Pair square_error;          ///< sum (x - y)^2
+  Pair encode;                ///< weights a second of one thread
+  Pair decode;                ///< the same; ours 0 without a decoder of ours
+  bool same_decoding = true;  ///< our decoder returns the reference's values
 };
 
-/// Both sides encode the same rows; the reference decodes both. Speeds are medians of CPU time; `seconds` bounds the
-/// repetitions of each of the two comparisons, one of which is always made.
+/// Both sides encode the same rows; the reference decodes both. Speeds are medians of CPU time; `seconds`
+/// bounds the repetitions of each of the two comparisons, one of which is always made.
 Cell measure(const Peer& peer, GgmlType type, const Rows& rows, Importance importance, double seconds);
 
 }  // namespace llmq::bench

@@ -1,5 +1,5 @@
-// The weights w of the error sum w (x - y)^2 by which the reference chooses the codes of a type; errors are compared
-// by its own measure. SPDX-License-Identifier: Apache-2.0
+// The weights w of the error sum w (x - y)^2 by which the reference chooses the codes of a type; errors are
+// compared by its own measure. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

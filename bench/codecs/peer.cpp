@@ -28,14 +28,16 @@ Function symbol(void* library, const char* name) {
 }
 
 bool same_name(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 }  // namespace
 
 Peer::Peer(const std::filesystem::path& library) {
   void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays loaded until the process ends
-  if (handle == nullptr) throw Error(ExitCode::general, fmt::format("cannot load the library: {}", ::dlerror()));
+  if (handle == nullptr)
+    throw Error(ExitCode::general, fmt::format("cannot load the library: {}", ::dlerror()));
   traits_ = symbol<GetTraits>(handle, "ggml_get_type_traits");
   prepare_ = symbol<Prepare>(handle, "ggml_quantize_init");
   requires_importance_ = symbol<RequiresImportance>(handle, "ggml_quantize_requires_imatrix");
@@ -70,7 +72,8 @@ void Peer::encode(GgmlType type, std::span<const float> weights, std::uint64_t r
 }
 
 void Peer::decode(GgmlType type, std::span<const std::byte> bytes, std::span<float> out) const {
-  traits_(static_cast<std::uint32_t>(type))->to_float(bytes.data(), out.data(), static_cast<std::int64_t>(out.size()));
+  traits_(static_cast<std::uint32_t>(type))
+      ->to_float(bytes.data(), out.data(), static_cast<std::int64_t>(out.size()));
 }
 
 }  // namespace llmq::bench

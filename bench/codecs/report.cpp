@@ -19,22 +19,28 @@ std::string_view class_of(GgmlType type) {
     case GgmlType::Q4_0:
     case GgmlType::Q4_1:
     case GgmlType::Q5_0:
-    case GgmlType::Q5_1: return "32";
+    case GgmlType::Q5_1:
+      return "32";
     case GgmlType::Q2_K:
     case GgmlType::Q3_K:
     case GgmlType::Q4_K:
     case GgmlType::Q5_K:
-    case GgmlType::Q6_K: return "K";
+    case GgmlType::Q6_K:
+      return "K";
     case GgmlType::IQ4_NL:
-    case GgmlType::IQ4_XS: return "IQ4";
+    case GgmlType::IQ4_XS:
+      return "IQ4";
     case GgmlType::IQ2_XXS:
     case GgmlType::IQ2_XS:
     case GgmlType::IQ2_S:
     case GgmlType::IQ3_XXS:
-    case GgmlType::IQ3_S: return "IQ2, IQ3";
+    case GgmlType::IQ3_S:
+      return "IQ2, IQ3";
     case GgmlType::IQ1_S:
-    case GgmlType::IQ1_M: return "IQ1";
-    default: return "rounding";
+    case GgmlType::IQ1_M:
+      return "IQ1";
+    default:
+      return "rounding";
   }
 }
 
@@ -69,29 +75,33 @@ std::map<std::string_view, std::vector<Cell>> by_class(std::span<const Cell> cel
 
 std::vector<Cell> with_importance(std::span<const Cell> cells) {
   std::vector<Cell> chosen;
-  std::ranges::copy_if(cells, std::back_inserter(chosen), [](const Cell& cell) { return cell.importance == "given"; });
+  std::ranges::copy_if(cells, std::back_inserter(chosen),
+                       [](const Cell& cell) { return cell.importance == "given"; });
   return chosen;
 }
 
 std::string head(const Cell& cell) {
-  return fmt::format("\nrows {}, importance {}\n{:8} {:>10} {:>10} {:>7} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>6}\n",
-                     cell.rows, cell.importance == "given" ? "given" : "none (ones where the reference needs some)",
-                     "type", "error", "ours", "ratio", "a ratio", "enc M/s", "ours", "ratio", "dec M/s", "ours", "ratio");
+  return fmt::format(
+      "\nrows {}, importance {}\n{:8} {:>10} {:>10} {:>7} {:>8} {:>8} {:>8} {:>6} {:>8} {:>8} {:>6}\n",
+      cell.rows, cell.importance == "given" ? "given" : "none (ones where the reference needs some)", "type",
+      "error", "ours", "ratio", "a ratio", "enc M/s", "ours", "ratio", "dec M/s", "ours", "ratio");
 }
 
 std::string line(const Cell& cell) {
   const std::string importance =
       cell.importance == "given" ? fmt::format("{:.4f}", cell.importance_error.ratio()) : "-";
-  return fmt::format("{:8} {:>10.4g} {:>10.4g} {:>7.4f} {:>8} {:>8.3g} {:>8.3g} {:>6.2f} {:>8.4g} {:>8.4g} {:>6.2f}{}\n",
-                     type_name(cell.type), cell.error.theirs, cell.error.ours, cell.error.ratio(), importance,
-                     cell.encode.theirs * 1e-6, cell.encode.ours * 1e-6, cell.encode.ratio(), cell.decode.theirs * 1e-6,
-                     cell.decode.ours * 1e-6, cell.decode.ratio(), cell.same_decoding ? "" : "  DECODED VALUES DIFFER");
+  return fmt::format(
+      "{:8} {:>10.4g} {:>10.4g} {:>7.4f} {:>8} {:>8.3g} {:>8.3g} {:>6.2f} {:>8.4g} {:>8.4g} {:>6.2f}{}\n",
+      type_name(cell.type), cell.error.theirs, cell.error.ours, cell.error.ratio(), importance,
+      cell.encode.theirs * 1e-6, cell.encode.ours * 1e-6, cell.encode.ratio(), cell.decode.theirs * 1e-6,
+      cell.decode.ours * 1e-6, cell.decode.ratio(), cell.same_decoding ? "" : "  DECODED VALUES DIFFER");
 }
 
 std::string summary(std::span<const Cell> cells) {
   const Cell& worst = highest(cells, error_ratio);
-  std::string text = fmt::format("\nerror ours/theirs: geometric mean {:.4f} of {} cells, worst {:.4f} ({})\n",
-                                 geometric_mean(cells, error_ratio), cells.size(), worst.error.ratio(), place(worst));
+  std::string text =
+      fmt::format("\nerror ours/theirs: geometric mean {:.4f} of {} cells, worst {:.4f} ({})\n",
+                  geometric_mean(cells, error_ratio), cells.size(), worst.error.ratio(), place(worst));
   if (const auto given = with_importance(cells); !given.empty()) {
     const Cell& bad = highest(given, importance_ratio);
     text += fmt::format("importance error ours/theirs: geometric mean {:.4f}, worst {:.4f} ({})\n",
@@ -100,9 +110,10 @@ std::string summary(std::span<const Cell> cells) {
   for (const auto& [name, members] : by_class(cells)) {
     const Cell& encode = lowest(members, encode_ratio);
     const Cell& decode = lowest(members, decode_ratio);
-    text += fmt::format("class {}: error {:.4f}; least speed ours/theirs: encode {:.2f} ({}), decode {:.2f} ({})\n", name,
-                        geometric_mean(members, error_ratio), encode.encode.ratio(), place(encode),
-                        decode.decode.ratio(), place(decode));
+    text += fmt::format(
+        "class {}: error {:.4f}; least speed ours/theirs: encode {:.2f} ({}), decode {:.2f} ({})\n", name,
+        geometric_mean(members, error_ratio), encode.encode.ratio(), place(encode), decode.decode.ratio(),
+        place(decode));
   }
   return text;
 }

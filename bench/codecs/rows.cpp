@@ -74,7 +74,8 @@ std::vector<Batch> model_batches(const std::filesystem::path& path) {
   for (const auto& tensor : checkpoint.tensors()) {
     if (has_whole_blocks(tensor)) total += tensor.shape[0] * tensor.shape[1];
   }
-  const double share = total == 0 ? 0.0 : std::min(1.0, static_cast<double>(kWeights) / static_cast<double>(total));
+  const double share =
+      total == 0 ? 0.0 : std::min(1.0, static_cast<double>(kWeights) / static_cast<double>(total));
   std::map<std::uint64_t, std::vector<float>> by_length;
   double due = 0.0;
   for (const auto& tensor : checkpoint.tensors()) {
@@ -103,7 +104,8 @@ Rows make_rows(std::string_view kind) {
   std::filesystem::path path(kind.substr(kModel.size()));
   std::vector<Batch> batches = model_batches(path);
   if (batches.empty())
-    throw Error(ExitCode::invalid_arguments, fmt::format("no rows of a multiple of {} in {}", kMultiple, path.string()));
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("no rows of a multiple of {} in {}", kMultiple, path.string()));
   if (!path.has_filename()) path = path.parent_path();
   return {path.filename().string(), std::move(batches)};
 }

@@ -22,8 +22,8 @@ struct Rows {
   std::vector<Batch> batches;  ///< one a row length
 };
 
-/// @param kind "gauss" (sigma 0.02), "heavy" (Student t of 3 degrees with outliers) or "model:PATH": rows spread
-/// evenly over all matrices of a safetensors checkpoint whose rows are multiples of 256.
+/// @param kind "gauss" (sigma 0.02), "heavy" (Student t of 3 degrees with outliers) or "model:PATH": rows
+/// spread evenly over all matrices of a safetensors checkpoint whose rows are multiples of 256.
 /// @throws Error(invalid_arguments) for another kind or a checkpoint without such rows.
 Rows make_rows(std::string_view kind);
 
