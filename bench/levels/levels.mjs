@@ -42,18 +42,27 @@ function stockHalf(folder, level) {
     return result;
 }
 
-const options = readArguments(process.argv.slice(2));
-const folder = makeFolder(options.out, options.model);
-const results = [];
-for (const level of options.levels) {
-    const started = Date.now();
-    const theirs = stockHalf(folder, level);
-    const ours = options.stockOnly ? {note: "not asked for", unsupported: true} : judge(folder, ourFile, level);
-    results.push({level, ours, theirs});
-    process.stderr.write(`${level}: ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+function compare(options) {
+    const folder = makeFolder(options.out, options.model);
+    const results = options.levels.map((level) => {
+        const started = Date.now();
+        const theirs = stockHalf(folder, level);
+        const ours = options.stockOnly ? {note: "not asked for", unsupported: true} : judge(folder, ourFile, level);
+        process.stderr.write(`${level}: ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+        return {level, ours, theirs};
+    });
+    return {...folder.setup, levels: results, summary: summarize(results)};
 }
-const report = {model: path.basename(path.resolve(options.model)), ...folder.setup, levels: results, summary: summarize(results)};
-fs.writeFileSync(path.join(options.out, "result.json"), JSON.stringify(report, null, 2) + "\n");
-process.stdout.write(options.json ? JSON.stringify(report, null, 2) + "\n" : table(report));
-// A level that we do not write yet is no failure; one that we should and could not is.
-process.exit(results.some(({ours}) => ours.note && !ours.unsupported) ? 1 : 0);
+
+try {
+    const options = readArguments(process.argv.slice(2));
+    const report = compare(options);
+    const json = JSON.stringify(report, null, 2) + "\n";
+    fs.writeFileSync(path.join(options.out, "result.json"), json);
+    process.stdout.write(options.json ? json : table(report));
+    // A level that we do not write yet is no failure; one that we should and could not is.
+    process.exitCode = report.levels.some(({ours}) => ours.note && !ours.unsupported) ? 1 : 0;
+} catch (error) {
+    process.stderr.write(`bench/levels: ${error.message}\n`);
+    process.exitCode = 2;
+}

@@ -1,7 +1,7 @@
 // Running programs: output on success, an error with the last lines otherwise.
 import {spawnSync} from "node:child_process";
 
-export const threads = process.env.THREADS ?? "2";
+export const threads = process.env.THREADS ?? "1";
 
 /** Runs a program and returns {output, seconds}; throws an error with `code` unless it ends with 0. */
 export function run(program, args) {
