@@ -1,8 +1,9 @@
-// The bytes as a row of weights and the importance of its columns: an encoder takes any finite values, writes
-// all of its row and nothing else, and its blocks can be decoded. The last byte chooses the type.
+// The bytes as a row of weights and the importance of its columns: an encoder writes all of its row and
+// nothing else, and its blocks can be decoded. The last byte chooses the type.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <span>
 #include <vector>
 
