@@ -11,6 +11,7 @@
 #include "quant/simd/grid.hpp"
 #include "quant/simd/linear.hpp"
 #include "quant/simd/rounding.hpp"
+#include "quant/simd/small.hpp"
 
 namespace llmq {
 namespace {
@@ -24,10 +25,11 @@ std::vector<Codec> build_registry() {
   for (const Codec& codec : kLevelCodecs) all.push_back(codec);
   for (const Codec& codec : kTernaryCodecs) all.push_back(codec);
   for (const Codec& codec : kGridCodecs) all.push_back(codec);
+  using simd::grid_encoder, simd::linear_encoder, simd::rounding_encoder, simd::small_encoder;
   for (Codec& codec : all) {
-    if (const EncodeRow fast = simd::rounding_encoder(codec.type)) codec.encode = fast;
-    if (const EncodeRow fast = simd::grid_encoder(codec.type)) codec.encode = fast;
-    if (const EncodeRow fast = simd::linear_encoder(codec.type)) codec.encode = fast;
+    for (const auto& find : {&rounding_encoder, &linear_encoder, &grid_encoder, &small_encoder}) {
+      if (const EncodeRow fast = find(codec.type)) codec.encode = fast;
+    }
   }
   std::sort(all.begin(), all.end(), [](const Codec& a, const Codec& b) { return a.type < b.type; });
   return all;

@@ -1,12 +1,16 @@
 // Types whose codes index a short table of levels: IQ4_NL, IQ4_XS, MXFP4, NVFP4, and the one- and two-bit
 // types. SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 #include "llmq/core/half.hpp"
 
 #include "quant/blocks.hpp"
 #include "quant/codebooks.hpp"
 #include "quant/linear_encoder.hpp"
+#include "quant/mxfp4.hpp"
 #include "quant/reference/decode_blocks.hpp"
 #include "quant/reference/families.hpp"
 #include "quant/reference/plain_groups.hpp"
@@ -74,6 +78,51 @@ void decode_q2_0(const blocks::Q2_0& block, float* out) {
   }
 }
 
+/// Nearest doubled four-bit float to a magnitude.
+float nearest_fp4(float value) noexcept {
+  if (value >= 10) return 12;
+  return value >= 3.5F ? std::min(2 * round_even(0.5F * value), 8.0F) : round_even(value);
+}
+
+/// Of the exponent that just clips the largest value and those beside it, the one with the smallest error.
+void encode_mxfp4(std::span<const float> row, std::span<const float> importance,
+                  std::span<std::byte> out) noexcept {
+  for (std::size_t index = 0; index < row.size() / kSmall; ++index) {
+    const float* x = row.data() + index * kSmall;
+    float weights[kSmall];
+    weigh_block<kSmall, kSmall>(kMxfp4Objective, x,
+                                importance.empty() ? importance : importance.subspan(index * kSmall, kSmall),
+                                0, weights);
+    float top = 0;
+    for (std::size_t i = 0; i < kSmall; ++i) top = std::max(top, std::fabs(x[i]));
+    const int clipping = mxfp4_exponent(top);
+    int exponent = clipping;
+    float best = std::numeric_limits<float>::infinity();
+    for (const int beside : {0, 1, -1}) {
+      const int tried = std::clamp(clipping + beside, kMxfp4LowestExponent, kMxfp4HighestExponent);
+      const float scale = mxfp4_scale(tried), inverse = 1 / scale;
+      std::array<float, kPartialSums> error{};
+      for (std::size_t i = 0; i < kSmall; ++i) {
+        const float magnitude = std::fabs(x[i]);
+        const float difference = magnitude - scale * nearest_fp4(magnitude * inverse);
+        error[i % kPartialSums] += weights[i] * (difference * difference);
+      }
+      const float sum = tree_sum(error);
+      if (sum < best) best = sum, exponent = tried;
+    }
+    blocks::MXFP4 block{};
+    block.e = static_cast<std::uint8_t>(top > 0 ? exponent : 0);
+    std::uint8_t codes[kSmall];
+    const float inverse = 1 / mxfp4_scale(exponent);
+    for (std::size_t i = 0; i < kSmall; ++i) {
+      const auto level = static_cast<std::size_t>(nearest_fp4(std::fabs(x[i]) * inverse));
+      codes[i] = static_cast<std::uint8_t>(kFp4CodeOfLevel[level] | (x[i] < 0 && level != 0 ? 8 : 0));
+    }
+    packing::pack_nibbles(codes, block.qs);
+    std::memcpy(out.data() + index * sizeof block, &block, sizeof block);
+  }
+}
+
 }  // namespace
 
 const std::array<Codec, 6> kLevelCodecs = {{
@@ -81,7 +130,7 @@ const std::array<Codec, 6> kLevelCodecs = {{
      &encode_linear_row<ShapeIQ4_NL, reference::SignedGroups<ShapeIQ4_NL>>},
     {GgmlType::IQ4_XS, &decode_blocks<blocks::IQ4_XS, kSuper, &decode_iq4_xs>,
      &encode_linear_row<ShapeIQ4_XS, reference::SignedGroups<ShapeIQ4_XS>>},
-    {GgmlType::MXFP4, &decode_blocks<blocks::MXFP4, kSmall, &decode_mxfp4>, nullptr},
+    {GgmlType::MXFP4, &decode_blocks<blocks::MXFP4, kSmall, &decode_mxfp4>, &encode_mxfp4},
     {GgmlType::NVFP4, &decode_blocks<blocks::NVFP4, kNvfp4Elems, &decode_nvfp4>, nullptr},
     {GgmlType::Q1_0, &decode_blocks<blocks::Q1_0, kQ1Elems, &decode_q1_0>, nullptr},
     {GgmlType::Q2_0, &decode_blocks<blocks::Q2_0, kQ2Elems, &decode_q2_0>, nullptr},

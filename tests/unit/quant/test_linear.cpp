@@ -1,4 +1,5 @@
-// The vector encoders of the linear types give the reference's bytes on every instruction set.
+// The vector encoders of the linear, ternary and four-bit float types give the reference's bytes on every
+// instruction set.
 #include <cmath>
 #include <limits>
 #include <random>
@@ -8,20 +9,26 @@
 
 #include "quant/reference/families.hpp"
 #include "quant/simd/linear.hpp"
+#include "quant/simd/small.hpp"
 #include "support/every_target.hpp"
 
 namespace llmq {
 namespace {
+
+EncodeRow vector_encoder(GgmlType type) {
+  const EncodeRow linear = simd::linear_encoder(type);
+  return linear != nullptr ? linear : simd::small_encoder(type);
+}
 
 /// The reference's encoder of each type that has a vector form.
 std::vector<Codec> linear_codecs() {
   std::vector<Codec> all;
   const auto add = [&](std::span<const Codec> family) {
     for (const Codec& codec : family) {
-      if (simd::linear_encoder(codec.type) != nullptr) all.push_back(codec);
+      if (vector_encoder(codec.type) != nullptr) all.push_back(codec);
     }
   };
-  add(kLegacyCodecs), add(kKCodecs), add(kSmallKCodecs), add(kLevelCodecs);
+  add(kLegacyCodecs), add(kKCodecs), add(kSmallKCodecs), add(kLevelCodecs), add(kTernaryCodecs);
   return all;
 }
 
@@ -34,7 +41,7 @@ void expect_same_bytes(const std::vector<float>& row, const std::vector<float>& 
     codec.encode(row, importance, expected);
     test::for_every_target([&](const char* target) {
       std::vector<std::byte> found(bytes + 1, std::byte{0x5A});
-      simd::linear_encoder(codec.type)(row, importance, std::span(found).first(bytes));
+      vector_encoder(codec.type)(row, importance, std::span(found).first(bytes));
       EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin()))
           << type_name(codec.type) << " " << what << (importance.empty() ? "" : " with importance") << " on "
           << target;
@@ -51,7 +58,7 @@ std::vector<float> importance_of(std::size_t count) {
   return importance;
 }
 
-TEST(Linear, there_are_eleven_types) { EXPECT_EQ(linear_codecs().size(), 11u); }
+TEST(Linear, there_are_fourteen_types) { EXPECT_EQ(linear_codecs().size(), 14u); }
 
 TEST(Linear, rows_of_every_length_equal_the_reference) {
   std::mt19937 random(5);
