@@ -1,13 +1,10 @@
 #include "llmq/quant/type_policy.hpp"
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 
-#include <fmt/format.h>
-
-#include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
+#include "llmq/quant/codec.hpp"
 
 #include "quant/mixes.hpp"
 
@@ -15,26 +12,6 @@ namespace llmq {
 namespace {
 
 using Type = GgmlType;
-
-// name, general.file_type, default type, whether every type of its mix has an encoder
-constexpr std::array kLevels = {
-    FileLevel{"F32", 0, Type::F32, true},           FileLevel{"F16", 1, Type::F16, true},
-    FileLevel{"BF16", 32, Type::BF16, true},        FileLevel{"Q4_0", 2, Type::Q4_0, true},
-    FileLevel{"Q4_1", 3, Type::Q4_1, false},        FileLevel{"Q5_0", 8, Type::Q5_0, false},
-    FileLevel{"Q5_1", 9, Type::Q5_1, false},        FileLevel{"Q8_0", 7, Type::Q8_0, true},
-    FileLevel{"Q2_K", 10, Type::Q2_K, false},       FileLevel{"Q2_K_S", 21, Type::Q2_K, false},
-    FileLevel{"Q3_K_S", 11, Type::Q3_K, false},     FileLevel{"Q3_K_M", 12, Type::Q3_K, false},
-    FileLevel{"Q3_K_L", 13, Type::Q3_K, false},     FileLevel{"Q4_K_S", 14, Type::Q4_K, true},
-    FileLevel{"Q4_K_M", 15, Type::Q4_K, true},      FileLevel{"Q5_K_S", 16, Type::Q5_K, true},
-    FileLevel{"Q5_K_M", 17, Type::Q5_K, true},      FileLevel{"Q6_K", 18, Type::Q6_K, true},
-    FileLevel{"IQ1_S", 24, Type::IQ1_S, false},     FileLevel{"IQ1_M", 31, Type::IQ1_M, false},
-    FileLevel{"IQ2_XXS", 19, Type::IQ2_XXS, false}, FileLevel{"IQ2_XS", 20, Type::IQ2_XS, false},
-    FileLevel{"IQ2_S", 28, Type::IQ2_XS, false},    FileLevel{"IQ2_M", 29, Type::IQ2_S, false},
-    FileLevel{"IQ3_XXS", 23, Type::IQ3_XXS, false}, FileLevel{"IQ3_XS", 22, Type::IQ3_S, false},
-    FileLevel{"IQ3_S", 26, Type::IQ3_S, false},     FileLevel{"IQ3_M", 27, Type::IQ3_S, false},
-    FileLevel{"IQ4_NL", 25, Type::IQ4_NL, false},   FileLevel{"IQ4_XS", 30, Type::IQ4_XS, false},
-    FileLevel{"TQ1_0", 36, Type::TQ1_0, false},     FileLevel{"TQ2_0", 37, Type::TQ2_0, false},
-};
 
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
@@ -62,8 +39,9 @@ std::vector<std::size_t> rule_order(std::span<const MixTensor> tensors) {
 
 class Chooser {
  public:
-  Chooser(const FileLevel& level, const MixModel& model, std::span<const MixTensor> tensors, bool has_imatrix)
-      : level_(level), model_(model), has_imatrix_(has_imatrix), mix_(find_mix(level.file_type)) {
+  Chooser(const FileLevel& level, const MixModel& model, std::span<const MixTensor> tensors, bool has_imatrix,
+          const TypeRules& rules)
+      : mix_(find_mix(level.file_type)), rules_(rules), model_(model), has_imatrix_(has_imatrix) {
     for (const MixTensor& tensor : tensors) {
       has_output_ = has_output_ || tensor.name == "output.weight";
       if (contains(tensor.name, "attn_v.weight") || contains(tensor.name, "attn_qkv.weight") ||
@@ -71,25 +49,27 @@ class Chooser {
         ++attn_v_count_;
       }
     }
-    if (mix_ == nullptr && block_type(level.default_type).block_elems > 1) {
-      throw Error(ExitCode::unsupported_conversion, fmt::format("level {} is not supported yet", level.name));
-    }
   }
 
-  Type choose(const MixTensor& tensor) {
-    if (mix_ == nullptr) return level_.default_type;  // F32, F16, BF16: no mixture
-    const std::string& name = tensor.name;
-    if (name == "output.weight" || (name == "token_embd.weight" && !has_output_)) return output_type(tensor);
-    if (name == "token_embd.weight") return level_.default_type;
-    if (contains(name, "attn_v.weight"))
-      return mix_->attn_v(level_.default_type, position(attn_v_seen_++, attn_v_count_));
-    const auto layer = static_cast<std::uint32_t>(std::max<std::int64_t>(0, layer_of(name)));
-    if (contains(name, "attn_k.weight") && model_.expert_count == 8) return Type::Q8_0;
-    if (contains(name, "attn_output.weight"))
-      return mix_->attn_output(level_.default_type, position(layer, model_.n_layers));
-    if (contains(name, "ffn_down"))
-      return mix_->ffn_down(level_.default_type, position(layer, model_.n_layers));
-    return level_.default_type;
+  /// Sets what is wanted for one eligible tensor, before its row length is looked at. Tensors that a rule of
+  /// the user decides are not counted by the mix.
+  void choose(const MixTensor& tensor, TypeChoice& choice) {
+    const bool output = tensor.name == "output.weight";
+    const bool embedding = tensor.name == "token_embd.weight";
+    if (output && rules_.leave_output) {
+      choice.quantized = false;
+      return;
+    }
+    if (embedding && rules_.token_embd) {
+      choice.type = *rules_.token_embd;
+    } else if ((output || (embedding && !has_output_)) && rules_.output) {
+      choice.type = *rules_.output;
+    } else if (const auto rule = rules_.find(tensor.name)) {
+      choice.rule = rule;
+      choice.type = rules_.by_name[*rule].type;
+    } else {
+      choice.type = rules_.pure ? mix_.base : mixed(tensor);
+    }
   }
 
  private:
@@ -97,27 +77,58 @@ class Chooser {
     return {index, count, has_imatrix_, &model_};
   }
 
-  Type output_type(const MixTensor& tensor) const {
-    if (tensor.ne0 % block_type(level_.default_type).block_elems != 0 || level_.default_type == Type::Q8_0)
-      return Type::Q8_0;
-    return Type::Q6_K;
+  Type mixed(const MixTensor& tensor) {
+    const std::string& name = tensor.name;
+    const auto layer = static_cast<std::uint32_t>(std::max<std::int64_t>(0, layer_of(name)));
+    const MixPosition at = position(layer, model_.n_layers);
+    if (name == "output.weight" || (name == "token_embd.weight" && !has_output_)) return output(tensor);
+    if (name == "token_embd.weight") return apply(mix_.token_embd, mix_.base, at);
+    if (contains(name, "attn_v.weight")) return apply_attn_v(mix_, position(attn_v_seen_++, attn_v_count_));
+    if (contains(name, "attn_k.weight")) return apply_attn_k(mix_, at);
+    if (contains(name, "attn_q.weight")) return apply(mix_.attn_q, mix_.base, at);
+    if (contains(name, "attn_qkv.weight")) return apply(mix_.attn_qkv, mix_.base, at);
+    if (contains(name, "attn_output.weight")) return apply(mix_.attn_output, mix_.base, at);
+    if (contains(name, "ffn_down")) {
+      const bool counted = mix_.family == MixFamily::low_bit;
+      return apply(mix_.ffn_down, mix_.base, counted ? position(ffn_down_seen_++, model_.n_layers) : at);
+    }
+    if (contains(name, "ffn_gate") || contains(name, "ffn_up")) return apply(mix_.ffn_gate_up, mix_.base, at);
+    return mix_.base;
   }
 
-  const FileLevel& level_;
+  Type output(const MixTensor& tensor) const {
+    return tensor.ne0 % block_type(mix_.base).block_elems == 0 ? mix_.output : Type::Q8_0;
+  }
+
+  const Mix& mix_;
+  const TypeRules& rules_;
   const MixModel& model_;
   bool has_imatrix_;
-  const Mix* mix_;
   bool has_output_ = false;
   std::uint32_t attn_v_count_ = 0;
   std::uint32_t attn_v_seen_ = 0;
+  std::uint32_t ffn_down_seen_ = 0;
 };
+
+bool is_available(const Mix& mix) {
+  const std::vector<Type> types = possible_types(mix);
+  return std::all_of(types.begin(), types.end(), &can_encode);
+}
 
 }  // namespace
 
-std::span<const FileLevel> file_levels() noexcept { return kLevels; }
+std::span<const FileLevel> file_levels() {
+  static const std::vector<FileLevel> levels = [] {
+    std::vector<FileLevel> made;
+    for (const Mix& mix : mixes()) made.push_back({mix.level, mix.file_type, mix.base, is_available(mix)});
+    return made;
+  }();
+  return levels;
+}
 
-const FileLevel* find_file_level(std::string_view name) noexcept {
-  for (const FileLevel& level : kLevels) {
+const FileLevel* find_file_level(std::string_view name) {
+  if (equals_ignore_case(name, "TERNARY")) name = "TQ1_0";
+  for (const FileLevel& level : file_levels()) {
     if (equals_ignore_case(level.name, name)) return &level;
   }
   return nullptr;
@@ -135,9 +146,7 @@ bool is_eligible(const MixTensor& tensor) noexcept {
   return name != "position_embd.weight" && name != "token_types.weight";
 }
 
-GgmlType fallback_type(GgmlType wanted, std::uint64_t row_elems) noexcept {
-  if (row_elems % block_type(wanted).block_elems == 0) return wanted;
-  Type next = Type::F16;
+GgmlType row_fallback(GgmlType wanted) noexcept {
   switch (wanted) {
     case Type::IQ1_S:
     case Type::IQ1_M:
@@ -147,42 +156,45 @@ GgmlType fallback_type(GgmlType wanted, std::uint64_t row_elems) noexcept {
     case Type::IQ3_XXS:
     case Type::IQ3_S:
     case Type::IQ4_XS:
-      next = Type::IQ4_NL;
-      break;
+      return Type::IQ4_NL;
     case Type::Q2_K:
     case Type::Q3_K:
     case Type::TQ1_0:
     case Type::TQ2_0:
     case Type::Q2_0:
-      next = Type::Q4_0;
-      break;
+      return Type::Q4_0;
     case Type::Q4_K:
-      next = Type::Q5_0;
-      break;
+      return Type::Q5_0;
     case Type::Q5_K:
-      next = Type::Q5_1;
-      break;
+      return Type::Q5_1;
     case Type::Q6_K:
-      next = Type::Q8_0;
-      break;
+      return Type::Q8_0;
     default:
-      break;
+      return Type::F16;
   }
+}
+
+GgmlType fallback_type(GgmlType wanted, std::uint64_t row_elems) noexcept {
+  if (row_elems % block_type(wanted).block_elems == 0) return wanted;
+  const Type next = row_fallback(wanted);
   return row_elems % block_type(next).block_elems == 0 ? next : Type::F16;
 }
 
 std::vector<TypeChoice> choose_types(const FileLevel& level, const MixModel& model,
-                                     std::span<const MixTensor> tensors, bool has_imatrix) {
-  Chooser chooser(level, model, tensors, has_imatrix);
+                                     std::span<const MixTensor> tensors, bool has_imatrix,
+                                     const TypeRules& rules) {
+  Chooser chooser(level, model, tensors, has_imatrix, rules);
   std::vector<TypeChoice> choices(tensors.size());
   for (const std::size_t index : rule_order(tensors)) {
     const MixTensor& tensor = tensors[index];
     TypeChoice& choice = choices[index];
     choice.type = tensor.source_type;
     if (!is_eligible(tensor)) continue;
-    const Type wanted = chooser.choose(tensor);
-    choice.type = fallback_type(wanted, tensor.ne0);
     choice.quantized = true;
+    chooser.choose(tensor, choice);
+    if (!choice.quantized) continue;
+    const Type wanted = choice.type;
+    choice.type = fallback_type(wanted, tensor.ne0);
     if (choice.type != wanted) choice.fallback_from = wanted;
   }
   return choices;

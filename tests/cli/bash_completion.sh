@@ -63,7 +63,7 @@ for planned in --dynamic --smoothquant --protect-super-weights --quality-report;
 done
 
 # Values.
-expect Q4_0,Q4_K_M,Q4_K_S quantize model gguf -q Q4_
+expect Q4_0,Q4_1,Q4_K_M,Q4_K_S quantize model gguf -q Q4_
 contains Q4_K_M quantize -q q4
 contains Q4_K_M quantize --quant-level = q4_k
 contains Q8_0 quantize -q ''

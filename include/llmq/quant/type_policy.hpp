@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "llmq/core/block_types.hpp"
+#include "llmq/quant/type_rules.hpp"
 
 namespace llmq {
 
@@ -18,13 +19,13 @@ struct FileLevel {
   std::string_view name;    ///< canonical spelling, "Q4_K_M"
   std::uint32_t file_type;  ///< general.file_type
   GgmlType default_type;    ///< D of the mix tables
-  bool available;           ///< every type its mix can choose has an encoder
+  bool available;           ///< every type its mix and the fallbacks can choose has an encoder
 };
 
 /// All levels of the contract, in its order (TERNARY and dynamic excluded).
-std::span<const FileLevel> file_levels() noexcept;
-/// By name, case-insensitive; null when unknown.
-const FileLevel* find_file_level(std::string_view name) noexcept;
+std::span<const FileLevel> file_levels();
+/// By name, case-insensitive, TERNARY for TQ1_0; null when unknown.
+const FileLevel* find_file_level(std::string_view name);
 
 /// What the mixes look at.
 struct MixModel {
@@ -49,15 +50,20 @@ struct TypeChoice {
   GgmlType type = GgmlType::F32;
   bool quantized = false;                 ///< false: not eligible, stays in its kept type
   std::optional<GgmlType> fallback_from;  ///< set when the row length forced another type
+  std::optional<std::size_t> rule;        ///< the rule by name that decided
 };
 
 /// True if the rules of section 1 let the quantizer touch this tensor.
 bool is_eligible(const MixTensor& tensor) noexcept;
-/// Type actually used for rows of `row_elems` when `wanted` does not divide them (blocks.md section 3).
+/// What takes the place of `wanted` where it does not divide the rows (blocks.md section 3).
+GgmlType row_fallback(GgmlType wanted) noexcept;
+/// Type actually used for rows of `row_elems`: `wanted`, its fallback, or F16.
 GgmlType fallback_type(GgmlType wanted, std::uint64_t row_elems) noexcept;
-/// One choice per tensor, same order as `tensors`; `tensors` may come in any order.
+/// One choice per tensor, same order as `tensors`; `tensors` may come in any order. What `rules` say wins
+/// over the mix; a type that does not divide the rows falls back in either case.
 std::vector<TypeChoice> choose_types(const FileLevel& level, const MixModel& model,
-                                     std::span<const MixTensor> tensors, bool has_imatrix);
+                                     std::span<const MixTensor> tensors, bool has_imatrix,
+                                     const TypeRules& rules = {});
 /// True if a tensor of this type must not be encoded without importance (never token_embd or output).
 bool requires_imatrix(GgmlType type, const FileLevel& level, std::string_view tensor_name) noexcept;
 

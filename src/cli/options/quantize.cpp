@@ -99,9 +99,8 @@ void QuantizeParser::finish(Invocation& invocation) const {
   if (options.level.empty()) {
     throw Error(ExitCode::invalid_arguments, "--quant-level is required for gguf", "Levels: " + level_list());
   }
-  if (equals_ignore_case(options.level, "dynamic") || equals_ignore_case(options.level, "TERNARY")) {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("level {} is not supported yet", to_upper(options.level)),
+  if (equals_ignore_case(options.level, "dynamic")) {
+    throw Error(ExitCode::unsupported_conversion, "level dynamic is not supported yet",
                 "Levels: " + level_list());
   }
   options.assembly = choose(assemblies(), assembly_, "--assemble");

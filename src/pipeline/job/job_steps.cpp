@@ -61,7 +61,6 @@ constexpr StepType kTypes[] = {
 std::string level_name(const JobStep& step, std::string_view file) {
   const std::string typed = step.value("quant-level");
   if (equals_ignore_case(typed, "dynamic")) return "dynamic";
-  if (equals_ignore_case(typed, "TERNARY")) return "TQ1_0";
   if (const FileLevel* level = find_file_level(typed); level != nullptr) return std::string(level->name);
   std::vector<std::string> known = {"dynamic"};
   for (const FileLevel& level : file_levels()) known.emplace_back(level.name);
