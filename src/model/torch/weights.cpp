@@ -21,9 +21,11 @@ Values::Values(std::size_t count) : count_(count) {
   if (bytes < kHugePage) {
     data_.reset(static_cast<float*>(std::malloc(bytes == 0 ? 1 : bytes)));
   } else {
-    // Rounded up to 64 bytes only: the last, partly used huge page stays ordinary pages.
-    data_.reset(static_cast<float*>(std::aligned_alloc(kHugePage, (bytes + 63) / 64 * 64)));
-    if (data_) ::madvise(data_.get(), bytes, MADV_HUGEPAGE);  // a wish: refusal costs speed only
+    // Not rounded up to whole huge pages (aligned_alloc would ask for it): the last one stays ordinary pages.
+    void* block = nullptr;
+    if (::posix_memalign(&block, kHugePage, bytes) != 0) throw std::bad_alloc();
+    data_.reset(static_cast<float*>(block));
+    ::madvise(data_.get(), bytes, MADV_HUGEPAGE);  // a wish: refusal costs speed only
   }
   if (!data_) throw std::bad_alloc();
 }
