@@ -39,6 +39,7 @@ struct Invocation {
   CompareOptions compare;
   std::string compare_output;  ///< -o of quality compare, empty for none
   std::string info_path;
+  bool info_kernels = false;  ///< info --kernels: no path
   JobRunOptions run;
   std::string text;  ///< --help or --version: print this and stop
 };

@@ -79,6 +79,7 @@ void run_command(const Invocation& invocation, const Communicator& comm, Log& lo
       return show(invocation, comm, log, result);
     }
     case Command::info: {
+      if (invocation.info_kernels) return show(invocation, comm, log, kernel_targets());
       Info info;
       comm.together("read", [&] {
         if (comm.is_root()) info = read_info(invocation.info_path);

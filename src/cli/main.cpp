@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "llmq/core/kernels.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 
 #include "cli/app.hpp"
@@ -49,6 +50,8 @@ void print_error(const LocalStatus& status, bool as_json) {
 }
 
 int run(const cli::Invocation& invocation, const Communicator& comm, bool launched) {
+  if (const char* name = std::getenv("LLM_QUANTIZE_KERNELS"); name != nullptr && *name != '\0')
+    force_kernels(name);
   LogOptions options;
   options.verbosity = invocation.global.verbosity;
   options.speaks = comm.is_root();

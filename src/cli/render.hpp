@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/kernels.hpp"
 #include "llmq/pipeline/analyze.hpp"
 #include "llmq/pipeline/info.hpp"
 #include "llmq/pipeline/quality.hpp"
@@ -19,11 +20,13 @@ std::string human(const QuantizeResult& result);
 std::string human(const AnalyzeResult& result);
 std::string human(const QualityResult& result);
 std::string human(const Info& info);
+std::string human(const KernelTargets& targets);
 
 std::string json(const QuantizeResult& result, const Warnings& warnings);
 std::string json(const AnalyzeResult& result, const Warnings& warnings);
 std::string json(const QualityResult& result, const Warnings& warnings);
 std::string json(const Info& info, const Warnings& warnings);
+std::string json(const KernelTargets& targets, const Warnings& warnings);
 std::string json_error(ExitCode code, const std::string& message, const std::string& suggestion);
 
 }  // namespace llmq::cli

@@ -129,4 +129,12 @@ std::string human(const Info& info) {
   return text;
 }
 
+std::string human(const KernelTargets& targets) {
+  std::string text = "Instruction sets, best first; all give the same bytes\n";
+  for (const std::string& name : targets.usable) {
+    text += fmt::format("  {}{}\n", name, name == targets.active ? "  (in use)" : "");
+  }
+  return text;
+}
+
 }  // namespace llmq::cli

@@ -160,6 +160,14 @@ std::string json(const Info& info, const Warnings& warnings) {
   return text(document);
 }
 
+std::string json(const KernelTargets& targets, const Warnings& warnings) {
+  return text({{"status", "success"},
+               {"kind", "kernels"},
+               {"active", targets.active},
+               {"usable", targets.usable},
+               {"warnings", warnings}});
+}
+
 std::string json_error(ExitCode code, const std::string& message, const std::string& suggestion) {
   return text({{"status", "error"},
                {"error_code", static_cast<int>(code)},

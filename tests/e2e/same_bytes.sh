@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Equal sha256 of imatrix and GGUF for np 1..4, L = 1 and 2, one and two threads, other names and directories.
+# Equal sha256 of imatrix and GGUF for np 1..4, L = 1 and 2, one and two threads, other names and directories, and
+# for every instruction set of this CPU.
 . "$(dirname "$0")/lib.sh"
 
 on 1 --threads 1 analyze "$model" -o reference.imatrix "${few[@]}" > /dev/null
@@ -15,13 +16,24 @@ for ranks in 2 4; do
   same reference.imatrix "dir$ranks/other.imatrix"
 done
 
-for level in Q4_K_M Q8_0 F16; do
+for level in Q4_K_M Q2_K IQ1_M IQ3_XXS TQ1_0 Q8_0 F16; do
   on 1 --threads 1 quantize "$model" gguf -q $level --imatrix reference.imatrix -n "reference-$level" > /dev/null
   for ranks in 2 3 4; do
     on $ranks --threads 2 quantize "$model" gguf -q $level --imatrix reference.imatrix -o "out$ranks" > /dev/null
     same "reference-$level.gguf" "out$ranks/pebble-$level.gguf"
   done
 done
+
+targets=$("$LLMQ_BIN" --format json info --kernels | sed -n '/"usable"/,/]/p' | grep -o '[A-Z][A-Z0-9]*')
+[ -n "$targets" ] || fail "no instruction sets listed"
+for target in $targets; do
+  for level in Q4_K_M IQ1_M TQ1_0; do
+    LLM_QUANTIZE_KERNELS=$target on 1 quantize "$model" gguf -q $level --imatrix reference.imatrix -o "out-$target" > /dev/null
+    same "reference-$level.gguf" "out-$target/pebble-$level.gguf"
+  done
+done
+code=0; LLM_QUANTIZE_KERNELS=none on 1 info "$model" > /dev/null 2>&1 || code=$?
+[ "$code" = 2 ] || fail "an unknown instruction set was accepted"
 
 on 1 --format json quality report "$model" reference-Q4_K_M.gguf --text "$text" --ctx 64 --include-layers > one.json
 on 3 --format json quality report "$model" reference-Q4_K_M.gguf --text "$text" --ctx 64 --include-layers > three.json

@@ -17,6 +17,9 @@ inline constexpr Described kEnvironment[] = {
      "Directory of unfinished work where --checkpoint-dir is not given (default: ./.checkpoint)."},
     {"LLM_QUANTIZE_QUALITY_THRESHOLD",
      "Growth of the perplexity in percent above which the quality commands warn (default: 20)."},
+    {"LLM_QUANTIZE_KERNELS",
+     "Instruction set of the vector kernels, one of those that info --kernels lists. All give the same "
+     "bytes."},
     {"LLM_QUANTIZE_MODULE_DIR",
      "Directory of the modules that run models and read tokenizer.model (default: beside the program, as "
      "installed)."},
