@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/job/job_schema.hpp"
+#include "pipeline/json_schema.hpp"
 
 namespace llmq::job {
 namespace {
