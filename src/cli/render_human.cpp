@@ -24,10 +24,22 @@ std::string plan_table(const QuantizeResult& result) {
   return text + "\n";
 }
 
+std::string fallback_table(const QuantizeResult& result) {
+  if (result.fallbacks == 0) return "";
+  std::string text = fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}\n", "fallback: rows do not fit", "wanted",
+                                 "type", "more bytes", "more bits");
+  for (const QuantizedTensor& tensor : result.tensors) {
+    if (tensor.fallback_from.empty()) continue;
+    text += fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12.3f}\n", tensor.name, tensor.fallback_from,
+                        tensor.type, format_count(tensor.fallback_bytes), tensor.fallback_bpw);
+  }
+  return text + "\n";
+}
+
 }  // namespace
 
 std::string human(const QuantizeResult& result) {
-  std::string text = result.dry_run ? plan_table(result) : "";
+  std::string text = result.dry_run ? plan_table(result) + fallback_table(result) : "";
   text += result.dry_run ? "Plan (nothing written)\n" : "Quantized\n";
   text += row("output", result.output_path.string());
   text += row("level", result.level);
@@ -37,7 +49,13 @@ std::string human(const QuantizeResult& result) {
                                              format_size(result.original_bytes), result.original_dtype));
   text += row("bits per weight", fmt::format("{:.3f}", result.effective_bpw));
   if (result.dry_run) {
+    text += row("head and padding", fmt::format("{} + {} bytes", format_count(result.head_bytes),
+                                                format_count(result.padding_bytes)));
+    text += row("fallbacks", fmt::format("{} tensors, {} bytes more than asked for", result.fallbacks,
+                                         format_count(result.fallback_bytes)));
     text += row("memory a rank", format_size(result.memory_plan_bytes));
+    text += row("time",
+                fmt::format("about {:.2g} s (encoding, by a sample of each type)", result.estimated_seconds));
     text += row("work units", format_count(result.units));
     return text;
   }

@@ -26,6 +26,19 @@ Json timeline_json(const std::vector<RankTimeline>& timelines) {
   return ranks;
 }
 
+/// What only a plan can say.
+Json plan_json(const QuantizeResult& result) {
+  return {{"head_bytes", result.head_bytes},
+          {"padding_bytes", result.padding_bytes},
+          {"memory_bytes", result.memory_plan_bytes},
+          {"estimated_seconds", result.estimated_seconds}};
+}
+
+Json fallback_cost(const QuantizedTensor& tensor) {
+  if (tensor.fallback_from.empty()) return nullptr;
+  return {{"bytes", tensor.fallback_bytes}, {"bits_per_weight", tensor.fallback_bpw}};
+}
+
 }  // namespace
 
 std::string json(const QuantizeResult& result, const Warnings& warnings) {
@@ -36,6 +49,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
          {"type", tensor.type},
          {"source_type", tensor.source_type},
          {"fallback_from", tensor.fallback_from.empty() ? Json(nullptr) : Json(tensor.fallback_from)},
+         {"fallback_cost", fallback_cost(tensor)},
          {"elements", tensor.elements},
          {"bytes", tensor.bytes}});
   }
@@ -53,6 +67,8 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
                 {{"original_dtype", result.original_dtype},
                  {"original_size", result.original_bytes},
                  {"layers_processed", result.layers}}},
+               {"fallbacks", {{"tensors", result.fallbacks}, {"bytes", result.fallback_bytes}}},
+               {"plan", result.dry_run ? plan_json(result) : Json(nullptr)},
                {"units", {{"total", result.units}, {"resumed", result.units_resumed}}},
                {"phase_seconds", result.phase_seconds},
                {"timeline", timeline_json(result.timelines)},

@@ -2,7 +2,12 @@
     .section .rodata
     .global llmq_job_schema_begin
     .global llmq_job_schema_end
+    .global llmq_layer_bits_schema_begin
+    .global llmq_layer_bits_schema_end
 llmq_job_schema_begin:
     .incbin "job.schema.json"
 llmq_job_schema_end:
+llmq_layer_bits_schema_begin:
+    .incbin "layer-bits.schema.json"
+llmq_layer_bits_schema_end:
     .section .note.GNU-stack,"",%progbits

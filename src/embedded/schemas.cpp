@@ -3,10 +3,15 @@
 extern "C" {
 extern const char llmq_job_schema_begin[];
 extern const char llmq_job_schema_end[];
+extern const char llmq_layer_bits_schema_begin[];
+extern const char llmq_layer_bits_schema_end[];
 }
 
 namespace llmq {
 
 std::string_view embedded_job_schema() noexcept { return {llmq_job_schema_begin, llmq_job_schema_end}; }
+std::string_view embedded_layer_bits_schema() noexcept {
+  return {llmq_layer_bits_schema_begin, llmq_layer_bits_schema_end};
+}
 
 }  // namespace llmq

@@ -8,13 +8,16 @@
 #include <fmt/ranges.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/hash.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/pipeline/interrupt.hpp"
+#include "llmq/pipeline/layer_bits.hpp"
 #include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/quant/codec.hpp"
 
 #include "pipeline/job_directory.hpp"
+#include "pipeline/quantize_estimate.hpp"
 #include "pipeline/quantize_run.hpp"
 
 namespace llmq {
@@ -51,6 +54,7 @@ fs::path output_path(const QuantizeOptions& options, const FileLevel& level) {
 void check_output(const QuantizeOptions& options, const fs::path& output) {
   std::vector<fs::path> inputs = {options.model};
   if (options.imatrix) inputs.push_back(*options.imatrix);
+  if (options.layer_bits) inputs.push_back(*options.layer_bits);
   require_output_place(output, inputs, "--output-name or --output-dir");
   if (fs::exists(output) && !options.force) {
     throw Error(ExitCode::invalid_arguments, fmt::format("{}: output exists already", output.string()),
@@ -68,6 +72,23 @@ void check_requantize(const QuantizeOptions& options, const ModelSource& source)
   }
 }
 
+QuantizedTensor describe(const PlannedTensor& tensor) {
+  QuantizedTensor described{std::string(tensor.source->name),
+                            std::string(type_name(tensor.type)),
+                            std::string(type_name(tensor.source->stored_type)),
+                            {},
+                            tensor.source->elements(),
+                            tensor.size_bytes,
+                            0,
+                            0};
+  if (!tensor.fallback_from) return described;
+  const BlockType& wanted = block_type(*tensor.fallback_from);
+  described.fallback_from = wanted.name;
+  described.fallback_bytes = tensor.size_bytes - described.elements / wanted.block_elems * wanted.block_bytes;
+  described.fallback_bpw = bits_per_weight(tensor.type) - bits_per_weight(wanted.type);
+  return described;
+}
+
 QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, const FileLevel& level,
                         const fs::path& output) {
   QuantizeResult result;
@@ -80,13 +101,17 @@ QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, con
       static_cast<double>(plan.file_bytes) / static_cast<double>(result.original_bytes);
   result.layers = source.spec().n_layers;
   result.units = plan.units.size();
+  result.head_bytes = plan.header.data_start;
+  result.padding_bytes = plan.file_bytes - plan.header.data_start;  // less the tensors, below
   std::uint64_t bytes = 0;
   std::uint64_t weights = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
-    result.tensors.push_back({tensor.source->name, std::string(type_name(tensor.type)),
-                              std::string(type_name(tensor.source->stored_type)),
-                              tensor.fallback_from ? std::string(type_name(*tensor.fallback_from)) : "",
-                              tensor.source->elements(), tensor.size_bytes});
+    result.tensors.push_back(describe(tensor));
+    result.padding_bytes -= tensor.size_bytes;
+    if (tensor.fallback_from) {
+      ++result.fallbacks;
+      result.fallback_bytes += result.tensors.back().fallback_bytes;
+    }
     if (!tensor.quantized) continue;
     bytes += tensor.size_bytes;
     weights += tensor.source->elements();
@@ -95,22 +120,15 @@ QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, con
   return result;
 }
 
-void warn_about_plan(Log& log, const QuantizePlan& plan) {
-  std::uint64_t cost = 0;
-  std::size_t count = 0;
-  for (const PlannedTensor& tensor : plan.tensors) {
-    if (!tensor.fallback_from) continue;
-    ++count;
-    const double wanted =
-        bits_per_weight(*tensor.fallback_from) / 8 * static_cast<double>(tensor.source->elements());
-    cost += tensor.size_bytes - std::min(tensor.size_bytes, static_cast<std::uint64_t>(wanted));
-  }
-  if (count > 0) {
+void warn_about_plan(Log& log, const QuantizePlan& plan, const QuantizeResult& result) {
+  if (result.fallbacks > 0) {
     log.warn(
         fmt::format("{} tensors got a fallback type because their rows are no multiple of the block size "
                     "(+{}); --dry-run lists them",
-                    count, format_size(cost)));
+                    result.fallbacks, format_size(result.fallback_bytes)));
   }
+  for (const std::string& pattern : plan.unused_patterns)
+    log.warn(fmt::format("the pattern \"{}\" decides the type of no tensor", pattern));
   if (!plan.uncovered.empty()) {
     log.warn(fmt::format("{} tensors have no importance in the imatrix and are quantized without: {}",
                          plan.uncovered.size(), fmt::join(plan.uncovered, ", ")));
@@ -138,13 +156,33 @@ std::uint64_t planned_memory(const StageContext& context, const QuantizeOptions&
   return context.threads * unit_scratch_bytes(plan) + under_way + kBaseMemoryBytes;
 }
 
-JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const QuantizePlan& plan,
-                     const std::string& fingerprint) {
+/// The options' changes, and the rules of --layer-bits behind them.
+PlanChanges all_changes(const QuantizeOptions& options) {
+  PlanChanges changes = options.changes;
+  if (!options.layer_bits) return changes;
+  for (TypeRule& rule : read_layer_bits(*options.layer_bits))
+    changes.types.by_name.push_back(std::move(rule));
+  return changes;
+}
+
+/// What a message about another run can show; the hash of what is longer.
+std::string short_form(const std::string& text) {
+  constexpr std::size_t kMost = 1000;
+  return text.size() <= kMost ? text : "sha256:" + Sha256().field(text).hex();
+}
+
+JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const PlanChanges& changes,
+                     const QuantizePlan& plan, const std::string& fingerprint) {
   JobIdentity identity("quantize");
   identity.add("version", LLMQ_VERSION);
   identity.add("model", fingerprint);
   identity.add("level", std::string(level.name));
   identity.add("imatrix", imatrix == nullptr ? "none" : imatrix->content_hash());
+  identity.add("type rules", short_form(changes.types.description()));
+  std::string metadata;
+  for (const MetadataOverride& change : changes.metadata)
+    metadata += fmt::format("{}{:?}", metadata.empty() ? "" : " ", change.description());
+  identity.add("override-kv", short_form(metadata));
   identity.add("file_bytes", std::to_string(plan.file_bytes));
   return identity;
 }
@@ -189,15 +227,19 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     }
     const std::string fingerprint = source->fingerprint();
     const Vocabulary vocabulary = source->vocabulary();
-    plan = plan_quantize(*source, vocabulary, level, imatrix ? &*imatrix : nullptr, fingerprint);
+    const PlanChanges changes = all_changes(options);
+    plan = plan_quantize(*source, vocabulary, level, imatrix ? &*imatrix : nullptr, fingerprint, changes);
     require_memory(context, planned_memory(context, options, plan), "the quantize plan");
-    identity = identify(level, imatrix ? &*imatrix : nullptr, plan, fingerprint);
+    identity = identify(level, imatrix ? &*imatrix : nullptr, changes, plan, fingerprint);
   });
-  warn_about_plan(context.log, plan);
   QuantizeResult result = describe(plan, *source, level, output);
+  warn_about_plan(context.log, plan, result);
   result.memory_plan_bytes = planned_memory(context, options, plan);
   result.dry_run = options.dry_run;
-  if (options.dry_run) return result;
+  if (options.dry_run) {
+    result.estimated_seconds = estimate_seconds(context, *source, plan);
+    return result;
+  }
 
   fs::path partial = output;
   partial += ".partial";

@@ -4,16 +4,17 @@
 #include <array>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "llmq/core/checked.hpp"
 #include "llmq/core/error.hpp"
+#include "llmq/quant/codec.hpp"
 
 namespace llmq {
 namespace {
 
 constexpr std::uint64_t kUnitElems = std::uint64_t{1}
                                      << 20;  // 4 MiB of f32: fits L2/L3, thousands of units a model
-constexpr std::size_t kMaxNamesShown = 8;
 
 /// Tensors that stay f32 in every file: vectors, norms and everything that is not a matmul weight.
 bool stays_f32(const ModelTensor& tensor) {
@@ -21,7 +22,8 @@ bool stays_f32(const ModelTensor& tensor) {
          tensor.name.ends_with("ffn_gate_inp.weight");
 }
 
-std::vector<TypeChoice> choose(const ModelSource& source, const FileLevel& level, bool has_imatrix) {
+std::vector<TypeChoice> choose(const ModelSource& source, const FileLevel& level, bool has_imatrix,
+                               const TypeRules& rules) {
   const ModelSpec& spec = source.spec();
   const MixModel model{spec.architecture, spec.n_layers, spec.n_heads, spec.n_kv_heads, 0};
   std::vector<MixTensor> tensors;
@@ -29,15 +31,30 @@ std::vector<TypeChoice> choose(const ModelSource& source, const FileLevel& level
     tensors.push_back({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2],
                        stays_f32(tensor) ? GgmlType::F32 : tensor.stored_type});
   }
-  return choose_types(level, model, tensors, has_imatrix);
+  return choose_types(level, model, tensors, has_imatrix, rules);
 }
 
-std::string join_names(const std::vector<std::string>& names) {
-  const std::size_t shown = std::min(names.size(), kMaxNamesShown);
-  std::string text;
-  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? "" : ", ") + names[i];
-  if (shown < names.size()) text += fmt::format(" and {} more", names.size() - shown);
-  return text;
+/// A tensor that keeps the type of a quantized source is encoded anew, too.
+void require_encoders(const QuantizePlan& plan) {
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (can_encode(tensor.type)) continue;
+    throw Error(
+        ExitCode::unsupported_conversion,
+        fmt::format("tensor {}: type {} is not supported yet", tensor.source->name, type_name(tensor.type)),
+        "Choose another level or another --tensor-type");
+  }
+}
+
+std::vector<std::string> unused_patterns(const TypeRules& rules, const std::vector<TypeChoice>& choices) {
+  std::vector<bool> used(rules.by_name.size(), false);
+  for (const TypeChoice& choice : choices) {
+    if (choice.rule) used[*choice.rule] = true;
+  }
+  std::vector<std::string> unused;
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (!used[i]) unused.push_back(rules.by_name[i].pattern);
+  }
+  return unused;
 }
 
 /// Puts each tensor's importance into the plan and checks that the imatrix belongs to this model.
@@ -75,24 +92,31 @@ void require_coverage(const FileLevel& level, bool has_imatrix, const QuantizePl
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.quantized && tensor.importance.empty() &&
         requires_imatrix(tensor.type, level, tensor.source->name)) {
-      missing.push_back(tensor.source->name);
+      missing.push_back(fmt::format("{} ({})", tensor.source->name, type_name(tensor.type)));
     }
   }
   if (missing.empty()) return;
   throw Error(ExitCode::imatrix,
-              has_imatrix ? fmt::format("{} requires importance for every tensor; not covered: {}",
-                                        level.name, join_names(missing))
-                          : fmt::format("{} requires an importance matrix", level.name),
+              fmt::format("level {}: {}: {}", level.name,
+                          has_imatrix ? "the importance matrix lacks tensors whose type requires one"
+                                      : "an importance matrix is required for these tensors",
+                          fmt::join(missing, ", ")),
               "Make one with: llm-quantize analyze MODEL, then pass --imatrix MODEL.imatrix");
 }
 
 void write_provenance(const FileLevel& level, const Imatrix* imatrix, const std::string& fingerprint,
-                      GgufMetadata& metadata) {
+                      const PlanChanges& changes, GgufMetadata& metadata) {
   metadata.set("general.file_type", level.file_type);
   metadata.set("general.quantization_version", std::uint32_t{2});
   metadata.set("llm_quantize.version", std::string(LLMQ_VERSION));
   metadata.set("llm_quantize.recipe", std::string(level.name));
   metadata.set("llm_quantize.source_fingerprint", "sha256:" + fingerprint);
+  if (!changes.types.empty()) metadata.set("llm_quantize.type_rules", changes.types.description());
+  if (!changes.metadata.empty()) {
+    std::vector<std::string_view> keys;
+    for (const MetadataOverride& change : changes.metadata) keys.push_back(change.key);
+    metadata.set("llm_quantize.overridden_keys", fmt::format("{}", fmt::join(keys, ", ")));
+  }
   if (imatrix == nullptr) return;
   metadata.set("quantize.imatrix.file", "sha256:" + imatrix->content_hash().substr(0, 16));
   if (!imatrix->dataset_name.empty()) metadata.set("quantize.imatrix.dataset", imatrix->dataset_name);
@@ -147,9 +171,10 @@ void cut_units(QuantizePlan& plan) {
 }  // namespace
 
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
-                           const Imatrix* imatrix, const std::string& fingerprint) {
+                           const Imatrix* imatrix, const std::string& fingerprint,
+                           const PlanChanges& changes) {
   QuantizePlan plan;
-  const std::vector<TypeChoice> choices = choose(source, level, imatrix != nullptr);
+  const std::vector<TypeChoice> choices = choose(source, level, imatrix != nullptr, changes.types);
   for (std::size_t i = 0; i < choices.size(); ++i) {
     PlannedTensor tensor;
     tensor.source = &source.tensors()[i];
@@ -158,11 +183,14 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
     tensor.fallback_from = choices[i].fallback_from;
     plan.tensors.push_back(std::move(tensor));
   }
+  plan.unused_patterns = unused_patterns(changes.types, choices);
   if (imatrix != nullptr) attach_importance(*imatrix, plan);
   require_coverage(level, imatrix != nullptr, plan);
+  require_encoders(plan);
   write_model_metadata(source.spec(), source.parameter_count(), plan.header.metadata);
   write_vocabulary(vocabulary, plan.header.metadata);
-  write_provenance(level, imatrix, fingerprint, plan.header.metadata);
+  write_provenance(level, imatrix, fingerprint, changes, plan.header.metadata);
+  apply_metadata_overrides(changes.metadata, plan.header.metadata);
   lay_out(plan);
   cut_units(plan);
   return plan;

@@ -7,5 +7,7 @@ namespace llmq {
 
 /// Draft 7, of the files `llm-quantize run` executes (docs/formats/job.md).
 std::string_view embedded_job_schema() noexcept;
+/// Draft 7, of the files that --layer-bits names (docs/formats/layer-bits.md).
+std::string_view embedded_layer_bits_schema() noexcept;
 
 }  // namespace llmq

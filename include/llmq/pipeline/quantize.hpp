@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 #include "llmq/pipeline/timeline.hpp"
 
@@ -25,6 +26,8 @@ struct QuantizeOptions {
   std::filesystem::path output_dir = ".";
   std::string output_name;  ///< empty: MODEL-LEVEL.gguf
   std::optional<std::filesystem::path> imatrix;
+  PlanChanges changes;                               ///< what the options say of types and metadata
+  std::optional<std::filesystem::path> layer_bits;   ///< file of more rules, after those of `changes`
   std::string calibration_data;                      ///< without use at a fixed level: noted
   std::optional<std::uint64_t> calibration_samples;  ///< likewise
   bool force = false;
@@ -42,13 +45,20 @@ struct QuantizedTensor {
   std::string fallback_from;  ///< empty unless the row length forced another type
   std::uint64_t elements = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t fallback_bytes = 0;  ///< above what the wanted type would take
+  double fallback_bpw = 0;           ///< the same in bits per weight
 };
 
 struct QuantizeResult {
   bool dry_run = false;
   std::filesystem::path output_path;
   std::string level;
-  std::uint64_t file_bytes = 0;
+  std::uint64_t file_bytes = 0;      ///< head_bytes + bytes of all tensors + padding_bytes
+  std::uint64_t head_bytes = 0;      ///< everything before the first tensor
+  std::uint64_t padding_bytes = 0;   ///< between and after tensors
+  std::uint64_t fallbacks = 0;       ///< tensors whose rows forced another type
+  std::uint64_t fallback_bytes = 0;  ///< what these cost
+  double estimated_seconds = 0;      ///< of a run like this, for --dry-run
   std::uint64_t original_bytes = 0;
   std::string original_dtype;
   double compression_ratio = 0;  ///< file bytes / original tensor bytes

@@ -8,11 +8,18 @@
 #include <vector>
 
 #include "llmq/formats/gguf.hpp"
+#include "llmq/formats/gguf_overrides.hpp"
 #include "llmq/formats/imatrix.hpp"
 #include "llmq/model/source.hpp"
 #include "llmq/quant/type_policy.hpp"
 
 namespace llmq {
+
+/// What the user changes about a level's plan.
+struct PlanChanges {
+  TypeRules types;
+  std::vector<MetadataOverride> metadata;
+};
 
 struct PlannedTensor {
   const ModelTensor* source = nullptr;
@@ -41,12 +48,15 @@ struct QuantizePlan {
   std::uint64_t file_bytes = 0;
   std::uint64_t chunk_elems = 0;       ///< weights of the largest unit
   std::vector<std::string> uncovered;  ///< quantized tensors without importance although an imatrix was given
+  std::vector<std::string> unused_patterns;  ///< of rules that decide no tensor
 };
 
 /// @throws Error(imatrix) when the imatrix does not fit or a tensor that requires one is not covered (all
-/// named).
+/// named); Error(invalid_arguments) for metadata that must not be changed; Error(unsupported_conversion) for
+/// a type that cannot be encoded yet.
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
-                           const Imatrix* imatrix, const std::string& fingerprint);
+                           const Imatrix* imatrix, const std::string& fingerprint,
+                           const PlanChanges& changes = {});
 
 /// Memory of one thread that works on units of this plan.
 std::uint64_t unit_scratch_bytes(const QuantizePlan& plan);

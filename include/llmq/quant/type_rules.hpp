@@ -21,9 +21,9 @@ struct TypeRule {
 };
 
 struct TypeRules {
-  std::vector<TypeRule> by_name;  ///< the first that is found in a name decides
-  bool pure = false;              ///< the level's default type instead of its mix
-  bool leave_output = false;      ///< output.weight keeps its source type; wins over everything else
+  std::vector<TypeRule> by_name;       ///< the first that is found in a name decides
+  bool pure = false;                   ///< the level's default type instead of its mix
+  bool leave_output = false;           ///< output.weight keeps its source type; wins over everything else
   std::optional<GgmlType> output;      ///< output.weight, or token_embd.weight where it is the output too
   std::optional<GgmlType> token_embd;  ///< token_embd.weight; wins over `output`
 

@@ -36,6 +36,8 @@ void read_type(OptionEntry& entry, const std::string& type_and_check) {
   if (entry.type == kPathValue) entry.kind = ValueKind::path;
   if (entry.type == kLevelValue) {
     for (const std::string_view level : available_levels()) entry.words.emplace_back(level);
+  } else if (entry.type == kTensorTypeValue) {
+    for (const std::string_view type : available_tensor_types()) entry.words.emplace_back(type);
   } else {
     for (const std::string& word : split(entry.type, '|')) {
       if (std::islower(static_cast<unsigned char>(word.front())) != 0) entry.words.push_back(word);

@@ -7,6 +7,7 @@
 #include "cli/options/checkpoint.hpp"
 #include "cli/options/choices.hpp"
 #include "cli/options/commands.hpp"
+#include "cli/options/plan_changes.hpp"
 #include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
@@ -32,6 +33,7 @@ class QuantizeParser final : public CommandParser {
   // Accepted everywhere a level can be; only levels that measure by themselves will read them.
   std::string calibration_data_;
   std::optional<std::uint64_t> calibration_samples_;
+  PlanChangesParser changes_;
   CheckpointParser checkpoints_;
 };
 
@@ -45,6 +47,7 @@ QuantizeParser::QuantizeParser(CommandTree tree)
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --imatrix Llama-3.2-1B.imatrix -o out\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q6_K --dry-run\n"
+      "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --tensor-type 'blk\\.0\\.attn_v=Q8_0'\n"
       "  mpirun -n 4 llm-quantize quantize ./Llama-3.2-1B gguf -q Q5_K_M");
 }
 
@@ -72,6 +75,7 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
   app()
       .add_option("--calibration-samples", calibration_samples_, "Samples of that text")
       ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
+  changes_.add_options(app());
   checkpoints_.add_options(app());
   app()
       .add_option("--assemble", assembly_,
@@ -104,6 +108,7 @@ void QuantizeParser::finish(Invocation& invocation) const {
                 "Levels: " + level_list());
   }
   options.assembly = choose(assemblies(), assembly_, "--assemble");
+  changes_.apply(options);
   options.checkpoints = checkpoints_.options();
 }
 

@@ -1,5 +1,6 @@
 #include "cli/options/value_types.hpp"
 
+#include "llmq/quant/codec.hpp"
 #include "llmq/quant/type_policy.hpp"
 
 namespace llmq::cli {
@@ -8,6 +9,14 @@ std::vector<std::string_view> available_levels() {
   std::vector<std::string_view> names;
   for (const FileLevel& level : file_levels()) {
     if (level.available) names.push_back(level.name);
+  }
+  return names;
+}
+
+std::vector<std::string_view> available_tensor_types() {
+  std::vector<std::string_view> names;
+  for (const BlockType& row : block_types()) {
+    if (can_encode(row.type)) names.push_back(row.name);
   }
   return names;
 }

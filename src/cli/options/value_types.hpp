@@ -12,10 +12,13 @@ inline constexpr const char* kFileValue = "FILE";
 inline constexpr const char* kDirectoryValue = "DIR";
 inline constexpr const char* kPathValue = "PATH";  ///< a file or a directory
 inline constexpr const char* kLevelValue = "LEVEL";
+inline constexpr const char* kTensorTypeValue = "TYPE";
 inline constexpr const char* kNameValue = "NAME";
 inline constexpr const char* kSizeValue = "SIZE";
 
 /// Levels that `quantize -q` accepts now, in their canonical spelling.
 std::vector<std::string_view> available_levels();
+/// Types that tensors can be quantized to now.
+std::vector<std::string_view> available_tensor_types();
 
 }  // namespace llmq::cli

@@ -76,6 +76,8 @@ std::string identity(OptionRole role, const std::string& value, ContentIndex& co
       return fmt::format("{} sha256:{}", base_name(value), contents.file(value, ExitCode::calibration_data));
     case OptionRole::imatrix:
       return "sha256:" + contents.imatrix(value);
+    case OptionRole::rules:
+      return "sha256:" + contents.file(value, ExitCode::invalid_arguments);
     case OptionRole::plain:
     case OptionRole::place:
       return value;

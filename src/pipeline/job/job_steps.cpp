@@ -35,6 +35,13 @@ constexpr OptionRule kQuantize[] = {
     {"profile", text},
     {"target-bpw"},
     {"target-size"},
+    {"tensor-type"},
+    {"layer-bits", rules},
+    {"pure"},
+    {"leave-output-tensor"},
+    {"output-tensor-type"},
+    {"token-embedding-type"},
+    {"override-kv"},
     {"allow-requantize"},
     {"force", place},
 };

@@ -76,7 +76,9 @@ class Tables {
   void read_shape(std::istringstream& words) {
     std::map<std::string, std::string> fields;
     for (std::string word; words >> word;) fields.insert(split(word));
-    const auto number = [&](const char* key) { return static_cast<std::uint32_t>(std::stoul(fields.at(key))); };
+    const auto number = [&](const char* key) {
+      return static_cast<std::uint32_t>(std::stoul(fields.at(key)));
+    };
     shape.model = {fields.at("arch"), number("layers"), number("heads"), number("kv"), number("experts")};
     shape.hidden = number("hidden");
     shape.ffn = number("ffn");
@@ -146,8 +148,7 @@ std::pair<std::string, std::size_t> class_of(const std::string& name) {
 std::size_t replay(const Tables& tables, const Answer& answer, bool has_imatrix,
                    const std::set<std::string>& except = {}) {
   const std::vector<MixTensor> tensors = tensors_of(tables.shape);
-  const auto choices =
-      choose_types(*find_file_level(answer.level), tables.shape.model, tensors, has_imatrix);
+  const auto choices = choose_types(*find_file_level(answer.level), tables.shape.model, tensors, has_imatrix);
   std::size_t compared = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const auto [name, layer] = class_of(tensors[i].name);
@@ -189,8 +190,10 @@ INSTANTIATE_TEST_SUITE_P(Shapes, StockTables,
 // type for it (docs/formats/mixes.md). Everything else of such a model is the same.
 TEST(StockTablesOfPhi3, all_but_attn_qkv_is_the_same_and_attn_qkv_follows_the_older_rule) {
   const Tables tables("phi3");
-  const std::map<std::string, Type> older = {{"Q3_K_M", Type::Q4_K}, {"Q3_K_L", Type::Q4_K},
-                                             {"Q4_K_M", Type::Q5_K}, {"Q5_K_M", Type::Q6_K},
+  const std::map<std::string, Type> older = {{"Q3_K_M", Type::Q4_K},
+                                             {"Q3_K_L", Type::Q4_K},
+                                             {"Q4_K_M", Type::Q5_K},
+                                             {"Q5_K_M", Type::Q6_K},
                                              {"IQ3_M", Type::Q4_K}};
 
   for (const Answer& answer : tables.answers) {

@@ -122,7 +122,8 @@ TEST(TypeRules, the_last_equals_sign_divides) {
 }
 
 TEST(TypeRules, bad_rules_are_refused_with_a_suggestion) {
-  for (const char* rule : {"attn_v", "attn_v=", "=Q4_0", "attn_(=Q4_0", "attn_v=Q4_9", "attn_v=Q8_K", "attn_v=I32"})
+  for (const char* rule :
+       {"attn_v", "attn_v=", "=Q4_0", "attn_(=Q4_0", "attn_v=Q4_9", "attn_v=Q8_K", "attn_v=I32"})
     EXPECT_EQ(code_of(rule), ExitCode::invalid_arguments) << rule;
   EXPECT_EQ(code_of("[" + std::string(2000, 'a') + "]=Q4_0"), ExitCode::invalid_arguments);
 }
