@@ -19,15 +19,21 @@ namespace {
 constexpr std::size_t kMaxKeyBytes = 255;
 
 /// What the file itself decides: layout, meaning of its bytes, provenance.
-constexpr std::string_view kFixedKeys[] = {"general.alignment",    "general.architecture",
-                                           "general.type",         "general.file_type",
-                                           "general.quantization_version", "tokenizer.ggml.model"};
+constexpr std::string_view kFixedKeys[] = {
+    "general.alignment", "general.architecture",         "general.type",
+    "general.file_type", "general.quantization_version", "tokenizer.ggml.model"};
 constexpr std::string_view kFixedPrefixes[] = {"GGUF.", "split.", "llm_quantize.", "quantize."};
 /// Below the architecture's name: what the shapes of the tensors are.
-constexpr std::string_view kShapeKeys[] = {
-    "block_count",          "embedding_length",     "feed_forward_length",  "attention.head_count",
-    "attention.head_count_kv", "attention.key_length", "attention.value_length", "rope.dimension_count",
-    "expert_count",         "vocab_size"};
+constexpr std::string_view kShapeKeys[] = {"block_count",
+                                           "embedding_length",
+                                           "feed_forward_length",
+                                           "attention.head_count",
+                                           "attention.head_count_kv",
+                                           "attention.key_length",
+                                           "attention.value_length",
+                                           "rope.dimension_count",
+                                           "expert_count",
+                                           "vocab_size"};
 
 [[noreturn]] void refuse(std::string_view text, std::string_view reason, std::string suggestion) {
   throw Error(ExitCode::invalid_arguments, fmt::format("--override-kv {}: {}", text, reason),

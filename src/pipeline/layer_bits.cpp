@@ -25,16 +25,16 @@ const JsonSchema& schema() {
 /// What the schema says of the value at `path`: the description of the innermost part it describes.
 std::string expected_at(const std::vector<std::string>& path) {
   const json* at = &schema().document();
-  for (const std::string& key : path) at = at->contains("items") ? &(*at)["items"] : &(*at)["properties"][key];
+  for (const std::string& key : path)
+    at = at->contains("items") ? &(*at)["items"] : &(*at)["properties"][key];
   return (*at)["description"];
 }
 
 [[noreturn]] void fail(const std::filesystem::path& file, const std::string& pointer, std::string_view reason,
                        const std::string& suggestion, ExitCode code = ExitCode::invalid_arguments) {
-  throw Error(
-      code,
-      fmt::format("{}: {}: {}", file.string(), pointer.empty() ? "the document" : pointer, reason),
-      suggestion);
+  throw Error(code,
+              fmt::format("{}: {}: {}", file.string(), pointer.empty() ? "the document" : pointer, reason),
+              suggestion);
 }
 
 void check_schema(const json& document, const std::filesystem::path& file) {
@@ -50,7 +50,8 @@ void check_schema(const json& document, const std::filesystem::path& file) {
     case SchemaFailure::Kind::wrong_value:
       break;
   }
-  const std::string expected = failure->path.empty() ? "an object with version and rules" : expected_at(failure->path);
+  const std::string expected =
+      failure->path.empty() ? "an object with version and rules" : expected_at(failure->path);
   fail(file, failure->pointer(), fmt::format("expected {}, found {}", expected, failure->shown), kSee);
 }
 

@@ -1,4 +1,5 @@
-// How long a quantize run will take, from a sample of each type of its plan. SPDX-License-Identifier: Apache-2.0
+// How long a quantize run will take, from a sample of each type of its plan. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include "llmq/model/source.hpp"

@@ -23,10 +23,10 @@ struct MetadataOverride {
 /// "KEY=TYPE:VALUE" with TYPE int, float, bool or str. @throws Error(invalid_arguments).
 MetadataOverride parse_metadata_override(std::string_view text);
 
-/// Sets the values, in order. A key that is there keeps its number format; a new one becomes u32 (i64 where it
-/// does not fit), f32, bool or string.
-/// @throws Error(invalid_arguments) for a value of another kind than the key has, and for keys that say how the
-/// file is laid out, what shapes its tensors have or where it comes from.
+/// Sets the values, in order. A key that is there keeps its number format; a new one becomes u32 (i64 where
+/// it does not fit), f32, bool or string.
+/// @throws Error(invalid_arguments) for a value of another kind than the key has, and for keys that say how
+/// the file is laid out, what shapes its tensors have or where it comes from.
 void apply_metadata_overrides(std::span<const MetadataOverride> overrides, GgufMetadata& metadata);
 
 }  // namespace llmq

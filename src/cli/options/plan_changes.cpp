@@ -23,22 +23,27 @@ auto named(const char* option, Parse parse) {
 
 void PlanChangesParser::add_options(CLI::App& command) {
   command
-      .add_option("--tensor-type", tensor_types_,
-                  "Type of all tensors in whose name the regular expression is found; repeatable, the first that is "
-                  "found decides")
+      .add_option(
+          "--tensor-type", tensor_types_,
+          "Type of all tensors in whose name the regular expression is found; repeatable, the first that is "
+          "found decides")
       ->type_name("PATTERN=TYPE")
       ->expected(1)
       ->take_all();
-  command.add_option("--layer-bits", layer_bits_, "More such rules from a JSON file (docs/formats/layer-bits.md)")
+  command
+      .add_option("--layer-bits", layer_bits_,
+                  "More such rules from a JSON file (docs/formats/layer-bits.md)")
       ->type_name(kFileValue);
   command.add_flag("--pure", pure_, "The level's default type for every tensor instead of its mix");
   command.add_flag("--leave-output-tensor", leave_output_, "Keep output.weight in the model's own type");
-  command.add_option("--output-tensor-type", output_type_, "Type of output.weight")->type_name(kTensorTypeValue);
+  command.add_option("--output-tensor-type", output_type_, "Type of output.weight")
+      ->type_name(kTensorTypeValue);
   command.add_option("--token-embedding-type", token_embd_type_, "Type of token_embd.weight")
       ->type_name(kTensorTypeValue);
   command
-      .add_option("--override-kv", metadata_,
-                  "Set a value of the file's metadata, KEY=TYPE:VALUE with TYPE int, float, bool or str; repeatable")
+      .add_option(
+          "--override-kv", metadata_,
+          "Set a value of the file's metadata, KEY=TYPE:VALUE with TYPE int, float, bool or str; repeatable")
       ->type_name("KEY=VALUE")
       ->expected(1)
       ->take_all();

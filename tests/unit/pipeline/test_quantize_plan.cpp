@@ -1,5 +1,5 @@
-// The plan of a quantize run on a real model: which tensors require importance, and what the user's rules leave in
-// the plan and in the file's head.
+// The plan of a quantize run on a real model: which tensors require importance, and what the user's rules
+// leave in the plan and in the file's head.
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -67,7 +67,8 @@ TEST_F(Plans, levels_that_require_importance_name_every_tensor_without) {
 }
 
 TEST_F(Plans, levels_that_do_not_require_importance_are_not_held_up) {
-  for (const char* level : {"Q2_K", "Q3_K_S", "IQ3_S", "IQ3_M", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "Q4_K_M"})
+  for (const char* level :
+       {"Q2_K", "Q3_K_S", "IQ3_S", "IQ3_M", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "Q4_K_M"})
     EXPECT_NE(failure(level, nullptr).first, ExitCode::imatrix) << level;
 }
 
