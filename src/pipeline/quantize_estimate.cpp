@@ -21,25 +21,44 @@ struct Share {
   double weights = 0;
 };
 
-/// Seconds a weight of reading and encoding the first rows of a tensor.
+/// Rows of one tensor as a unit of the run reads and encodes them.
+class Sample {
+ public:
+  Sample(const ModelSource& source, const PlannedTensor& tensor) : source_(source), tensor_(tensor) {
+    if (!tensor.importance.empty()) importance_ = tensor.importance.front();
+  }
+
+  /// Seconds of the first `rows` rows.
+  double measure(std::uint64_t rows) {
+    const std::uint64_t elems = tensor_.source->row_elems();
+    weights_.resize(rows * elems);
+    encoded_.resize(rows * row_bytes(tensor_.type, elems));
+    const Clock::time_point start = Clock::now();
+    source_.read_rows(*tensor_.source, 0, rows, RowOrder::gguf, weights_);
+    for (float& weight : weights_) {
+      if (!std::isfinite(weight)) weight = 0;  // the run names it; here it is only in the way
+    }
+    encode_rows(tensor_.type, weights_, elems, importance_, encoded_);
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+ private:
+  const ModelSource& source_;
+  const PlannedTensor& tensor_;
+  std::span<const float> importance_;
+  std::vector<float> weights_;
+  std::vector<std::byte> encoded_;
+};
+
 double seconds_per_weight(const ModelSource& source, const PlannedTensor& tensor) {
   const std::uint64_t elems = tensor.source->row_elems();
   const std::uint64_t most = std::clamp<std::uint64_t>(kMaxSampleElems / elems, 1, tensor.source->ne[1]);
-  std::span<const float> importance;
-  if (!tensor.importance.empty()) importance = tensor.importance.front();
-  std::vector<float> weights;
-  std::vector<std::byte> encoded;
+  Sample sample(source, tensor);
   for (std::uint64_t rows = 1;; rows = std::min(4 * rows, most)) {
-    weights.resize(rows * elems);
-    encoded.resize(rows * row_bytes(tensor.type, elems));
-    const Clock::time_point start = Clock::now();
-    source.read_rows(*tensor.source, 0, rows, RowOrder::gguf, weights);
-    for (float& weight : weights) {
-      if (!std::isfinite(weight)) weight = 0;  // the run names it; here it is only in the way
-    }
-    encode_rows(tensor.type, weights, elems, importance, encoded);
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    if (seconds >= kLongEnough || rows == most) return seconds / static_cast<double>(weights.size());
+    double seconds = sample.measure(rows);
+    if (seconds < kLongEnough && rows < most) continue;
+    seconds = std::min(seconds, sample.measure(rows));  // the other one may have been put off the core
+    return seconds / static_cast<double>(rows * elems);
   }
 }
 

@@ -1,7 +1,7 @@
 // Files of rules about types: document to rules.
-#include <string_view>
-
 #include "llmq/pipeline/layer_bits.hpp"
+
+#include <string_view>
 
 #include "fuzz/fuzz.hpp"
 
