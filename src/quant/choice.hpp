@@ -25,7 +25,7 @@ inline float round_even(float value) noexcept { return (value + 12582912.0F) - 1
 
 // Affine types: y = d s q - dmin m, q in 0..kTop.
 template <class BlockType, std::size_t Group, std::size_t Groups, int Top, int ScaleTop, int MinTop,
-          PlainWeight Plain, Spread Span, int Factor>
+          PlainWeight Plain, Spread Span, int Factor, int UnshrinkPercent = 0>
 struct AffineShape {
   using Block = BlockType;
   static constexpr std::size_t kGroup = Group;    ///< weights that share a scale
@@ -34,22 +34,22 @@ struct AffineShape {
   static constexpr int kScaleTop = ScaleTop;
   static constexpr int kMinTop = MinTop;
   static constexpr Objective kObjective{Plain, Span, static_cast<float>(Factor)};
+  static constexpr float kUnshrink = UnshrinkPercent / 100.0F;  ///< part of the shrinking that is undone
 };
 using ShapeQ4_1 = AffineShape<blocks::Q4_1, 32, 1, 15, 0, 0, PlainWeight::one, Spread::row, 1>;
 using ShapeQ5_1 = AffineShape<blocks::Q5_1, 32, 1, 31, 0, 0, PlainWeight::one, Spread::row, 1>;
-using ShapeQ2_K =
-    AffineShape<blocks::Q2_K, 16, 16, 3, 15, 15, PlainWeight::magnitude, Spread::super_block, 1>;
+using ShapeQ2_K = AffineShape<blocks::Q2_K, 16, 16, 3, 15, 15, PlainWeight::one, Spread::super_block, 1, 75>;
 using ShapeQ4_K =
-    AffineShape<blocks::Q4_K, 32, 8, 15, 63, 63, PlainWeight::spread_magnitude, Spread::super_block, 2>;
+    AffineShape<blocks::Q4_K, 32, 8, 15, 63, 63, PlainWeight::as_even_importance, Spread::super_block, 2, 75>;
 using ShapeQ5_K =
-    AffineShape<blocks::Q5_K, 32, 8, 31, 63, 63, PlainWeight::spread_magnitude, Spread::super_block, 2>;
+    AffineShape<blocks::Q5_K, 32, 8, 31, 63, 63, PlainWeight::as_even_importance, Spread::super_block, 2>;
 
 /// Levels of a signed type: equal steps -n..n-1, or the sixteen uneven ones of IQ4.
 enum class Levels : std::uint8_t { even, iq4 };
 
 // Signed types: y = d s level(q).
 template <class BlockType, std::size_t Group, std::size_t Groups, Levels Kind, int Half, int ScaleLow,
-          PlainWeight Plain, Spread Span, int Factor>
+          PlainWeight Plain, Spread Span, int Factor, int UnshrinkPercent = 0>
 struct SignedShape {
   using Block = BlockType;
   static constexpr std::size_t kGroup = Group;
@@ -58,13 +58,14 @@ struct SignedShape {
   static constexpr int kHalf = Half;          ///< n: levels -n..n-1
   static constexpr int kScaleLow = ScaleLow;  ///< scales kScaleLow..-kScaleLow-1
   static constexpr Objective kObjective{Plain, Span, static_cast<float>(Factor)};
+  static constexpr float kUnshrink = UnshrinkPercent / 100.0F;  ///< part of the shrinking that is undone
 };
 using ShapeQ4_0 = SignedShape<blocks::Q4_0, 32, 1, Levels::even, 8, 0, PlainWeight::one, Spread::row, 1>;
 using ShapeQ5_0 = SignedShape<blocks::Q5_0, 32, 1, Levels::even, 16, 0, PlainWeight::one, Spread::row, 1>;
 using ShapeQ3_K =
-    SignedShape<blocks::Q3_K, 16, 16, Levels::even, 4, -32, PlainWeight::square, Spread::super_block, 2>;
+    SignedShape<blocks::Q3_K, 16, 16, Levels::even, 4, -32, PlainWeight::one, Spread::super_block, 2, 75>;
 using ShapeQ6_K =
-    SignedShape<blocks::Q6_K, 16, 16, Levels::even, 32, -128, PlainWeight::square, Spread::none, 1>;
+    SignedShape<blocks::Q6_K, 16, 16, Levels::even, 32, -128, PlainWeight::one, Spread::none, 1>;
 using ShapeIQ4_NL =
     SignedShape<blocks::IQ4_NL, 32, 1, Levels::iq4, 0, 0, PlainWeight::square, Spread::group, 2>;
 using ShapeIQ4_XS =

@@ -30,7 +30,8 @@ enum class SignCode : std::uint8_t { all, even };  ///< even: seven bits, the nu
 
 // IQ2_*, IQ3_*: magnitudes from a codebook, signs apart.
 template <class BlockType, std::size_t Cell, std::size_t Group, SignCode Signs, int FactorDivisor, auto Words,
-          auto Halves, const auto& LevelTable, PlainWeight Plain, int SpreadFactor, int Sweeps>
+          auto Halves, const auto& LevelTable, PlainWeight Plain, int SpreadFactor, int Sweeps,
+          int UnshrinkPercent>
 struct MagnitudeShape {
   using Block = BlockType;
   static constexpr std::size_t kCell = Cell;
@@ -43,24 +44,26 @@ struct MagnitudeShape {
   static constexpr Objective kObjective{Plain, Spread::super_block, static_cast<float>(SpreadFactor)};
   /// In each every group tries the scales beside its own, then the unit is refitted.
   static constexpr int kSweeps = Sweeps;
+  /// Part of the shrinking of least squares that is undone; found by KL divergence (bench/RESULTS.md).
+  static constexpr float kUnshrink = UnshrinkPercent / 100.0F;
   static std::span<const codebooks::Codeword> words() noexcept { return Words(); }
   static std::span<const codebooks::HalfPair> halves() noexcept { return Halves(); }
 };
 using ShapeIQ2_XXS =
     MagnitudeShape<blocks::IQ2_XXS, 8, 32, SignCode::even, 8, &codebooks::iq2_xxs, &codebooks::iq2_xxs_halves,
-                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3>;
+                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3, 10>;
 using ShapeIQ2_XS =
     MagnitudeShape<blocks::IQ2_XS, 8, 16, SignCode::even, 8, &codebooks::iq2_xs, &codebooks::iq2_xs_halves,
-                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3>;
+                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3, 40>;
 using ShapeIQ2_S =
     MagnitudeShape<blocks::IQ2_S, 8, 16, SignCode::all, 8, &codebooks::iq2_s, &codebooks::iq2_s_halves,
-                   codebooks::kIq2Levels, PlainWeight::half_spread_square, 2, 2>;
+                   codebooks::kIq2Levels, PlainWeight::one, 2, 2, 50>;
 using ShapeIQ3_XXS =
     MagnitudeShape<blocks::IQ3_XXS, 4, 32, SignCode::even, 4, &codebooks::iq3_xxs, &codebooks::iq3_xxs_halves,
-                   codebooks::kIq3XxsLevels, PlainWeight::square, 2, 3>;
+                   codebooks::kIq3XxsLevels, PlainWeight::one, 2, 3, 40>;
 using ShapeIQ3_S =
     MagnitudeShape<blocks::IQ3_S, 4, 32, SignCode::all, 1, &codebooks::iq3_s, &codebooks::iq3_s_halves,
-                   codebooks::kIq3SLevels, PlainWeight::square, 2, 2>;
+                   codebooks::kIq3SLevels, PlainWeight::one, 2, 2, 40>;
 
 // IQ1_*: values -1, 0, 1, all shifted by an eighth one way or the other.
 template <class BlockType, std::size_t Group, std::size_t Shift, PlainWeight Plain>
@@ -73,9 +76,10 @@ struct TernaryShape {
   static constexpr int kScaleTop = 7;
   static constexpr Objective kObjective{Plain, Spread::super_block, 2};
   static constexpr int kSweeps = 3;
+  static constexpr float kUnshrink = 0.75F;
 };
 using ShapeIQ1_S = TernaryShape<blocks::IQ1_S, 32, 4, PlainWeight::as_even_importance>;
-using ShapeIQ1_M = TernaryShape<blocks::IQ1_M, 16, 1, PlainWeight::square>;
+using ShapeIQ1_M = TernaryShape<blocks::IQ1_M, 16, 1, PlainWeight::as_even_importance>;
 
 inline constexpr float kIq1Shift = 0.125F;
 

@@ -99,6 +99,20 @@ inline void refit_unit(const Cells& cells, GridState<Shape>& state) noexcept {
   if (half > 0) state.unit = half;
 }
 
+/// The unit that undoes a part of the shrinking of least squares: docs/formats/blocks.md, "Shrinking".
+template <class Shape, class Cells>
+inline float unshrunk_unit(const Cells& cells, const GridState<Shape>& state) noexcept {
+  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
+  std::array<float, kGroupsOf<Shape>> cross{};
+  for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
+    for (std::size_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+      cross[g] += cells.sums(c, state.word[c], state.negative_shift[c] != 0).cross;
+    }
+    cross[g] *= state.unit * Shape::kFactor * (2 * state.scale[g] + 1);
+  }
+  return unshrunk(state.unit, Shape::kUnshrink, cells.error_of(state.gain), tree_sum(cross));
+}
+
 template <class Shape, class Cells>
 inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
   std::array<float, kGroupsOf<Shape>> fits{};
@@ -121,7 +135,7 @@ inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
     if (sweep == 1 || state.gain > best.gain) best = state;
     if (sweep < Shape::kSweeps) refit_unit<Shape>(cells, state);
   }
-  choice.d = f32_to_f16(best.unit);
+  choice.d = f32_to_f16(unshrunk_unit<Shape>(cells, best));
   for (std::size_t g = 0; g < fits.size(); ++g) choice.scales[g] = static_cast<int>(best.scale[g]);
   std::copy(best.word.begin(), best.word.end(), choice.words.begin());
   for (std::size_t c = 0; c < std::min<std::size_t>(32, kCells<Shape>); ++c) {

@@ -137,16 +137,43 @@ inline void improve(GroupsType& groups, int radius, std::array<BlockScales<Group
   }
 }
 
+/// Least squares makes decoded values too small as a whole: sum w x y is sum w x^2 less the error. Scaled up
+/// by `part` of what is missing, as half.
+/// @param error, cross  sums of w (x - y)^2 and of w x y
+inline float unshrunk(float unit, float part, float error, float cross) noexcept {
+  if (!(cross > 0) || !(error < cross)) return unit;
+  return half_of(unit * (1 + part * (error / cross)));
+}
+
+/// Both units of each block unshrunk; codes and scales stay.
+template <class Shape, class GroupsType>
+inline void unshrink(GroupsType& groups, Trial& trial,
+                     std::array<BlockScales<Shape::kGroups>, kSlots / Shape::kGroups>& best) noexcept {
+  constexpr std::size_t count = Shape::kGroups;
+  groups.sum_up(trial);
+  for (std::size_t b = 0; b < best.size(); ++b) {
+    std::array<float, count> cross;
+    for (std::size_t j = 0; j < count; ++j) {
+      const std::size_t slot = b * count + j;
+      cross[j] = trial.unit[slot] * trial.scale[slot] * trial.sum_xl[slot] -
+                 trial.unit_min[slot] * trial.minimum[slot] * groups.sums().x[slot];
+    }
+    const float sum = tree_sum(cross);
+    best[b].unit = unshrunk(best[b].unit, Shape::kUnshrink, best[b].error, sum);
+    best[b].unit_min = unshrunk(best[b].unit_min, Shape::kUnshrink, best[b].error, sum);
+  }
+}
+
 /// Codes for the best numbers, and everything into choices.
 template <class Shape, class GroupsType>
-inline void finish(GroupsType& groups,
-                   const std::array<BlockScales<Shape::kGroups>, kSlots / Shape::kGroups>& best,
+inline void finish(GroupsType& groups, std::array<BlockScales<Shape::kGroups>, kSlots / Shape::kGroups>& best,
                    Choice* choices) noexcept {
   constexpr std::size_t count = Shape::kGroups;
   Trial trial;
   for (std::size_t b = 0; b < best.size(); ++b) to_trial(best[b], b * count, trial);
   std::uint8_t codes[kSlots * Shape::kGroup];
   groups.codes(trial, codes);
+  if constexpr (Shape::kUnshrink > 0) unshrink<Shape>(groups, trial, best);
   for (std::size_t b = 0; b < best.size(); ++b) {
     Choice& choice = choices[b];
     choice.d = f32_to_f16(best[b].unit);

@@ -111,6 +111,13 @@ class MagnitudeCells {
     }
   }
 
+  /// Sum of w (x - y)^2 of a block whose cells gain so much.
+  float error_of(float gain) const noexcept {
+    std::array<float, kPartialSums> squares{};
+    for (std::size_t i = 0; i < blocks::kSuper; ++i) squares[i % kPartialSums] += weights_[i] * x_[i] * x_[i];
+    return tree_sum(squares) - gain;
+  }
+
   CellSums sums(std::size_t cell, std::uint16_t word, bool) const noexcept {
     const codebooks::Codeword& levels = Shape::words()[word];
     CellSums sums;
@@ -244,6 +251,8 @@ class TernaryCells {
       }
     }
   }
+
+  float error_of(float gain) const noexcept { return -gain; }
 
   /// @param code  see codebooks::kTernaryOfCode
   CellSums sums(std::size_t cell, std::uint16_t code, bool negative_shift) const noexcept {
