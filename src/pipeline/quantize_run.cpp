@@ -97,6 +97,7 @@ void QuantizeRun::execute() {
     }
   });
   bar.finish();
+  ternary_loss_.report(context_);
   verify();
 }
 
@@ -198,8 +199,9 @@ void QuantizeRun::do_unit(std::uint32_t index, Scratch& scratch) {
     }
     const TimelineScope encoding(timeline_, Activity::compute);
     check_values(tensor, unit.row + done, scratch.weights);
-    encode_rows(tensor.type, scratch.weights, elems, importance,
-                std::span(scratch.encoded).subspan(done * row_size, rows * row_size));
+    const auto encoded = std::span(scratch.encoded).subspan(done * row_size, rows * row_size);
+    encode_rows(tensor.type, scratch.weights, elems, importance, encoded);
+    if (is_ternary(tensor.type)) ternary_loss_.add(tensor.type, scratch.weights, encoded, elems);
   }
   if (writes()) return place_unit(index, scratch.encoded);
   courier_->hand_over({index, std::move(scratch.encoded)});

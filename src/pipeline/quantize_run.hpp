@@ -16,6 +16,7 @@
 
 #include "pipeline/job_directory.hpp"
 #include "pipeline/quantize_journal.hpp"
+#include "pipeline/ternary_loss.hpp"
 #include "pipeline/unit_courier.hpp"
 
 namespace llmq {
@@ -65,6 +66,7 @@ class QuantizeRun {
   std::filesystem::path partial_;
   Assembly assembly_;
   Timeline timeline_;
+  TernaryLoss ternary_loss_;
   File file_;
   std::unique_ptr<FileLock> partial_lock_;
   bool owns_partial_ = false;  ///< rank 0 holds the lock; another run's file is never touched
