@@ -94,7 +94,8 @@ std::span<const std::int16_t> iq1_index_of_code() noexcept {
     of_pattern.fill(-1);
     for (std::size_t index = 0; index < kIq1Words.size(); ++index) {
       std::size_t pattern = 0;
-      for (unsigned e = 8; e-- > 0;) pattern = 3 * pattern + ((kIq1Words[index] >> (2 * e)) & 3u);
+      for (unsigned e = 8; e-- > 0;)
+        pattern = 3 * pattern + ((std::uint32_t{kIq1Words[index]} >> (2 * e)) & 3u);
       of_pattern[pattern] = static_cast<std::int16_t>(index);
     }
     std::vector<std::int16_t> of_code(65536);

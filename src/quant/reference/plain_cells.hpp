@@ -260,7 +260,8 @@ class TernaryCells {
     CellSums sums;
     for (std::size_t e = 0; e < kCell; ++e) {
       const std::size_t i = cell * kCell + e;
-      const float value = static_cast<float>(codebooks::kTernaryOfCode[(code >> (2 * e)) & 3u]) + shift;
+      const float value =
+          static_cast<float>(codebooks::kTernaryOfCode[(std::uint32_t{code} >> (2 * e)) & 3u]) + shift;
       const float weighted = weights_[i] * value;
       sums.cross += weighted * x_[i];
       sums.square += weighted * value;
