@@ -75,14 +75,27 @@ using ShapeIQ4_XS =
 template <class Shape>
 inline constexpr std::size_t kBlockElems = Shape::kGroup* Shape::kGroups;
 
-/// Start scales of a group: (n + step stride) / range for step = -kStartSteps..kStartSteps.
-inline constexpr int kStartSteps = 5;
-inline constexpr float kStartStride = 0.2F;
-inline constexpr float kIq4Stride = 2.0F;  ///< for levels -127..113
+/// Start scales of a group: (n + step stride) / range for step = -steps..steps.
+struct Starts {
+  int steps;
+  float stride;
+};
+inline constexpr Starts kAffineStarts{5, 0.2F};
+inline constexpr Starts kSignedStarts{4, 0.25F};  ///< of either sign
+inline constexpr Starts kIq4Starts{5, 2.0F};      ///< for levels -127..113, of either sign
 /// After the starts the best one's scale is varied by these factors; least squares follows each time.
 inline constexpr float kAffineVariations[] = {1.0F, 0.9F, 1.1F, 0.95F, 1.05F, 1.0F};
 inline constexpr float kSignedVariations[] = {1.0F};
-inline constexpr int kSweeps = 3;            ///< over all groups of a block, its unit refitted between them
+/// Sweeps over all groups of a block, its unit refitted between them; starts of the unit of signed types.
+/// Scales of eight bits are so fine that more of either gain little.
+template <class Shape>
+inline constexpr int kSweeps = 3;
+template <class Shape>
+inline constexpr std::size_t kUnitStarts = 4;
+template <>
+inline constexpr int kSweeps<ShapeQ6_K> = 2;
+template <>
+inline constexpr std::size_t kUnitStarts<ShapeQ6_K> = 2;
 inline constexpr float kZeroGroup = 1e-15F;  ///< groups below it have the scale 0
 
 }  // namespace llmq

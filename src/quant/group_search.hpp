@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "quant/choice.hpp"
 
@@ -120,19 +121,21 @@ inline void from_trial(const Trial& trial, std::size_t first, BlockScales<Groups
 
 /// Runs sweeps over sixteen slots: every group looks for better scales and codes at the block's unit, then
 /// the unit is refitted. Leaves the best of each block in `best`.
-template <std::size_t Groups, class GroupsType, class Refit>
-inline void improve(GroupsType& groups, int radius, std::array<BlockScales<Groups>, kSlots / Groups>& best,
+template <class Shape, class GroupsType, class Refit>
+inline void improve(GroupsType& groups, int radius,
+                    std::array<BlockScales<Shape::kGroups>, kSlots / Shape::kGroups>& best,
                     const Refit& refit) noexcept {
+  constexpr std::size_t groups_of_block = Shape::kGroups;
   auto current = best;
   Trial trial;
-  for (int sweep = 1; sweep <= kSweeps; ++sweep) {
-    for (std::size_t b = 0; b < best.size(); ++b) to_trial(current[b], b * Groups, trial);
+  for (int sweep = 1; sweep <= kSweeps<Shape>; ++sweep) {
+    for (std::size_t b = 0; b < best.size(); ++b) to_trial(current[b], b * groups_of_block, trial);
     groups.sweep(radius, trial);
-    if (sweep < kSweeps) groups.sum_up(trial);
+    if (sweep < kSweeps<Shape>) groups.sum_up(trial);
     for (std::size_t b = 0; b < best.size(); ++b) {
-      from_trial(trial, b * Groups, current[b]);
+      from_trial(trial, b * groups_of_block, current[b]);
       if (sweep == 1 || current[b].error < best[b].error) best[b] = current[b];
-      if (sweep < kSweeps) refit(trial, b * Groups, current[b]);
+      if (sweep < kSweeps<Shape>) refit(trial, b * groups_of_block, current[b]);
     }
   }
 }
@@ -215,7 +218,7 @@ inline void choose_affine(GroupsType& groups, Choice* choices) noexcept {
       }
     }
   }
-  improve<count>(groups, count == 1 ? 0 : 1, best,
+  improve<Shape>(groups, count == 1 ? 0 : 1, best,
                  [&](const Trial& trial, std::size_t first, BlockScales<count>& scales) {
                    refit_affine<count>(trial, groups.sums(), first, scales);
                  });
@@ -237,7 +240,8 @@ inline void choose_signed(GroupsType& groups, Choice* choices) noexcept {
     }
   } else {
     constexpr float low = Shape::kScaleLow;
-    for (const float outer : {low, -low, low + 0.5F, -low - 0.5F}) {
+    constexpr float outers[] = {low, -low, low + 0.5F, -low - 0.5F};
+    for (const float outer : std::span(outers).first(kUnitStarts<Shape>)) {
       std::array<BlockScales<count>, kSlots / count> start;
       Trial trial;
       for (std::size_t b = 0; b < start.size(); ++b) {
@@ -260,7 +264,7 @@ inline void choose_signed(GroupsType& groups, Choice* choices) noexcept {
       }
     }
   }
-  improve<count>(groups, count == 1 ? 0 : 1, best,
+  improve<Shape>(groups, count == 1 ? 0 : 1, best,
                  [](const Trial& trial, std::size_t first, BlockScales<count>& scales) {
                    refit_signed<count>(trial, first, scales);
                  });

@@ -150,8 +150,8 @@ class AffineGroups : public Groups<Shape> {
     if (!(high > low)) return {0, low, 0};
     const float range = high - low;
     Fit best{range / kTop, low, std::numeric_limits<float>::infinity()};
-    for (int step = -kStartSteps; step <= kStartSteps; ++step) {
-      try_start(slot, (kTop + kStartStride * static_cast<float>(step)) / range, low, best);
+    for (int step = -kAffineStarts.steps; step <= kAffineStarts.steps; ++step) {
+      try_start(slot, (kTop + kAffineStarts.stride * static_cast<float>(step)) / range, low, best);
     }
     for (const float factor : kAffineVariations)
       try_start(slot, best.d > 0 ? factor / best.d : 0, best.low, best);
@@ -289,11 +289,11 @@ class SignedGroups : public Groups<Shape> {
     if (!(std::fabs(top) >= kZeroGroup)) return 0;
     // The largest value goes to the lowest level or, the other way round, near the highest.
     constexpr float outer = kIq4 ? 127.0F : kHalf;
-    constexpr float stride = kIq4 ? kIq4Stride : kStartStride;
+    constexpr Starts starts = kIq4 ? kIq4Starts : kSignedStarts;
     Fit best;
     for (const float sign : {-1.0F, 1.0F}) {
-      for (int step = -kStartSteps; step <= kStartSteps; ++step) {
-        try_start(slot, sign * (outer + stride * static_cast<float>(step)) / top, best);
+      for (int step = -starts.steps; step <= starts.steps; ++step) {
+        try_start(slot, sign * (outer + starts.stride * static_cast<float>(step)) / top, best);
       }
     }
     for (const float factor : kSignedVariations) try_start(slot, factor * inverse_of(best.d), best);

@@ -224,8 +224,8 @@ class AffineGroups : public Groups<Shape> {
     const auto infinity = set(std::numeric_limits<float>::infinity());
     Fit best{hn::IfThenElseZero(spread, hn::Div(range, set(kTop))), low,
              hn::IfThenElseZero(spread, infinity)};
-    for (int step = -kStartSteps; step <= kStartSteps; ++step) {
-      try_start(slot, hn::Div(set(kTop + kStartStride * static_cast<float>(step)), range), low, best);
+    for (int step = -kAffineStarts.steps; step <= kAffineStarts.steps; ++step) {
+      try_start(slot, hn::Div(set(kTop + kAffineStarts.stride * static_cast<float>(step)), range), low, best);
     }
     for (const float factor : kAffineVariations) {
       const auto inverse = hn::IfThenElseZero(hn::Gt(best.d, hn::Zero(kLane)), hn::Div(set(factor), best.d));
@@ -450,11 +450,11 @@ class SignedGroups : public Groups<Shape> {
       top = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Abs(top)), x, top);
     }
     constexpr float outer = kIq4 ? 127.0F : kHalf;
-    constexpr float stride = kIq4 ? kIq4Stride : kStartStride;
+    constexpr Starts starts = kIq4 ? kIq4Starts : kSignedStarts;
     Fit best{hn::Zero(kLane), hn::Zero(kLane)};
     for (const float sign : {-1.0F, 1.0F}) {
-      for (int step = -kStartSteps; step <= kStartSteps; ++step) {
-        try_start(slot, hn::Div(set(sign * (outer + stride * static_cast<float>(step))), top), best);
+      for (int step = -starts.steps; step <= starts.steps; ++step) {
+        try_start(slot, hn::Div(set(sign * (outer + starts.stride * static_cast<float>(step))), top), best);
       }
     }
     for (const float factor : kSignedVariations)
