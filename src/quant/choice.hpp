@@ -95,6 +95,10 @@ inline constexpr std::size_t kUnitStarts = 4;
 template <>
 inline constexpr int kSweeps<ShapeQ6_K> = 2;
 template <>
+inline constexpr int kSweeps<ShapeQ3_K> = 2;
+template <>
+inline constexpr std::size_t kUnitStarts<ShapeQ3_K> = 2;
+template <>
 inline constexpr std::size_t kUnitStarts<ShapeQ6_K> = 2;
 inline constexpr float kZeroGroup = 1e-15F;  ///< groups below it have the scale 0
 
