@@ -1,5 +1,6 @@
-// The bytes as a row of weights and the importance of its columns: an encoder writes all of its row and
-// nothing else, and its blocks can be decoded. The last byte chooses the type.
+// The bytes as a row of weights and the importance of its columns, any finite floats: an encoder writes all
+// of its row and nothing else, the vector form the reference's bytes, and its blocks can be decoded. The last
+// byte chooses the type.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,22 +11,20 @@
 #include "llmq/quant/codec.hpp"
 
 #include "fuzz/fuzz.hpp"
+#include "quant/reference/families.hpp"
 
 namespace {
 
 constexpr std::size_t kRow = 256;
-constexpr float kLargest = 65504.0F;  // what F16 holds, as scales are
-constexpr float kSmallest = 1e-30F;   // its reciprocal is finite
 
-/// The next floats of the input; what is outside the limits there counts as 0, and so does what is missing.
+/// The next floats of the input; what is not finite counts as 0, and so does what is missing.
 std::vector<float> take_floats(std::span<const std::uint8_t>& bytes) {
   std::vector<float> values(kRow);
   const std::size_t count = std::min(bytes.size() / sizeof(float), kRow);
   if (count > 0) std::memcpy(values.data(), bytes.data(), count * sizeof(float));
   bytes = bytes.subspan(count * sizeof(float));
   for (float& value : values) {
-    const float size = std::fabs(value);
-    if (!(size >= kSmallest && size <= kLargest)) value = 0.0F;
+    if (!std::isfinite(value)) value = 0.0F;
   }
   return values;
 }
@@ -36,6 +35,19 @@ std::vector<llmq::Codec> encoders() {
     return codec.encode != nullptr && codec.decode != nullptr;
   });
   return all;
+}
+
+/// The readable encoder of a type; null for types that have no other.
+llmq::EncodeRow reference_encoder(llmq::GgmlType type) {
+  const std::span<const llmq::Codec> families[] = {
+      llmq::kPlainCodecs, llmq::kLegacyCodecs,  llmq::kKCodecs,   llmq::kSmallKCodecs,
+      llmq::kLevelCodecs, llmq::kTernaryCodecs, llmq::kGridCodecs};
+  for (const auto family : families) {
+    for (const llmq::Codec& codec : family) {
+      if (codec.type == type) return codec.encode;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -57,6 +69,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     llmq::encode_rows(type, row, kRow, used, out);
     llmq::encode_rows(type, row, kRow, used, again);
     if (out != again) std::abort();  // a byte was left as it was
+    reference_encoder(type)(row, used, again);
+    if (out != again) std::abort();  // instruction sets differ
     std::vector<float> decoded(kRow);
     llmq::decode_rows(type, out, kRow, decoded);
   });
