@@ -1,7 +1,7 @@
 # Shared by the end-to-end tests: a scratch directory, the tool, and runs of it on any number of ranks.
 # shellcheck shell=bash disable=SC2034  # variables for the tests that source it
 set -euo pipefail
-: "${LLMQ_BIN:?}" "${LLMQ_TEST_DATA:?}"
+: "${LLMQ_BIN:?}" "${LLMQ_TEST_DATA:?}" "${LLMQ_SLOW:=0}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -20,9 +20,9 @@ on() {
 }
 same() { [ "$(sha "$1")" = "$(sha "$2")" ] || fail "$1 and $2 differ"; }
 
-# wait_for PATTERN: until a file of that name pattern exists.
+# wait_for PATTERN: until a file of that name pattern exists. LLMQ_SLOW=1: five times as long, under sanitizers.
 wait_for() {
-  for _ in $(seq 3000); do
+  for _ in $(seq $((LLMQ_SLOW == 1 ? 15000 : 3000))); do
     compgen -G "$1" > /dev/null && return 0
     sleep 0.01
   done
@@ -36,8 +36,12 @@ start_run() {
   launcher=$!
 }
 ranks_of() { pgrep -P "$1" -f llm-quantize || true; }
-# 12 layers of hidden 512 with pebble's tokenizer, 36 M random weights: large enough to be hit in the middle.
-make_large_model() { "$LLMQ_MAKE_MODEL" "$1" "$model" 12 512 1536; }
+# 12 layers of hidden 512 with pebble's tokenizer, 36 M random weights: large enough to be hit in the middle. A quarter
+# of that under sanitizers.
+make_large_model() {
+  if [ "$LLMQ_SLOW" = 1 ]; then "$LLMQ_MAKE_MODEL" "$1" "$model" 12 256 768
+  else "$LLMQ_MAKE_MODEL" "$1" "$model" 12 512 1536; fi
+}
 
 # A copy of pebble that a test may damage.
 copy_model() { mkdir "$1" && cp "$model"/* "$1"/ && chmod u+w "$1"/*; }
