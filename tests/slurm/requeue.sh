@@ -2,7 +2,9 @@
 # Interrupted jobs on a real scheduler: the time limit's signal commits a checkpoint, the job is requeued, resumes and
 # gives the bytes of an undisturbed run; the cap on restarts ends it, also where slurm.conf requeues code 75 itself.
 . "$(dirname "$0")/cluster.sh"
-"$LLMQ_MAKE_MODEL" large "$model" 12 1024 2816   # 140 M weights: seconds of work to be met in
+shape=(12 1024 2816)   # 140 M weights: seconds of work to be met in
+[ "${LLMQ_SLOW:-0}" = 0 ] || shape=(12 256 768)
+"$LLMQ_MAKE_MODEL" large "$model" "${shape[@]}"
 large=$PWD/large
 samples=(--calibration-samples 40 --ctx 64)
 analyze=(analyze "$large" "${samples[@]}" --checkpoint-interval 0 -o out.imatrix)
