@@ -17,10 +17,7 @@ namespace llmq {
 /// Without importance a weight's own size says what its error counts for.
 enum class PlainWeight : std::uint8_t {
   one,
-  magnitude,           ///< |x|
   square,              ///< x^2
-  spread_magnitude,    ///< rms of the group + |x|
-  half_spread_square,  ///< sigma2 / 2 + x^2, sigma2 over the super-block
   as_even_importance,  ///< as with importance 1 everywhere
 };
 
@@ -62,19 +59,12 @@ inline float mean_square(std::span<const float> x) noexcept {
 inline void weigh_group(const Objective& objective, std::span<const float> x,
                         std::span<const float> importance, float sigma2, std::span<float> weights) noexcept {
   const float spread = objective.factor * sigma2;
-  const float rms =
-      importance.empty() && objective.plain == PlainWeight::spread_magnitude ? std::sqrt(mean_square(x)) : 0;
   const auto plain_weight = [&](float value) {
     switch (objective.plain) {
       case PlainWeight::one:
         return 1.0F;
-      case PlainWeight::magnitude:
-      case PlainWeight::spread_magnitude:
-        return rms + std::fabs(value);
       case PlainWeight::square:
         return value * value;
-      case PlainWeight::half_spread_square:
-        return 0.5F * sigma2 + value * value;
       case PlainWeight::as_even_importance:
         break;
     }

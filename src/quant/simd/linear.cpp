@@ -7,6 +7,7 @@
 
 #include "quant/linear_encoder.hpp"
 #include "quant/simd/vector_groups-inl.hpp"
+#include "quant/simd/vector_signed-inl.hpp"
 
 // type, name of its function
 #ifndef LLMQ_LINEAR_TYPES
