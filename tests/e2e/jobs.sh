@@ -131,8 +131,7 @@ write_job '{"id": "a", "type": "analyse"}';           at 2 /steps/0/type run t.j
 write_job '{"id": "a", "type": "analyze", "model": "${m}", "ctx": "many"}'; at 2 /steps/0 run t.json
 write_job '{"id": "a", "type": "analyze", "model": "${m}", "needs": ["a"]}'; at 2 /steps/0 run t.json
 write_job '{"id": "a", "type": "analyze", "model": "nowhere"}';              at 3 /steps/0 run t.json
-write_job '{"id": "a", "type": "analyze", "model": "${m}"}, {"id": "b", "type": "quantize", "model": "${m}", "quant-level": "IQ1_S"}'
-at 10 /steps/1 run t.json
+write_job '{"id": "a", "type": "quantize", "model": "${m}", "quant-level": "IQ1_S"}'; at 10 /steps/0 run t.json
 write_job '{"id": "a", "type": "analyze", "model": "${m}"}, {"id": "b", "type": "quantize", "model": "${m}", "quant-level": "Q8_0", "imatrix": "nowhere"}'
 at 10 /steps/1 run t.json
 write_job '{"id": "a", "type": "analyze", "model": "${m}", "calibration-data": "nowhere.txt"}'; at 15 /steps/0 run t.json
