@@ -21,13 +21,8 @@ void use_only(std::int64_t target) {  // 0: all
 KernelTargets kernel_targets() {
   KernelTargets found;
   const std::int64_t usable_now = hwy::SupportedTargets();
-  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    if (found.usable.empty()) found.active = hwy::TargetName(target);
-    found.usable.emplace_back(hwy::TargetName(target));
-  }
-  // A forced target hides the others: look at all of them, then go back.
-  use_only(0);
-  found.usable.clear();
+  found.active = hwy::TargetName(hwy::SupportedAndGeneratedTargets().front());
+  use_only(0);  // a forced target hides the others: look at all of them, then go back
   for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
     found.usable.emplace_back(hwy::TargetName(target));
   }

@@ -19,9 +19,8 @@ inline void encode_grid_row(std::span<const float> row, std::span<const float> i
   for (std::size_t index = 0; index < row.size() / elems; ++index) {
     const float* x = row.data() + index * elems;
     alignas(64) float weights[elems];
-    weigh_block<Shape::kGroup, elems>(
-        Shape::kObjective, x, importance.empty() ? importance : importance.subspan(index * elems, elems), 0,
-        weights);
+    weigh_block<Shape::kGroup, elems>(Shape::kObjective, x, importance_of(importance, index * elems, elems),
+                                      0, weights);
     Cells cells(x, weights);
     GridChoice choice;
     choose_grid<Shape>(cells, choice);

@@ -37,9 +37,8 @@ inline void encode_linear_row(std::span<const float> row, std::span<const float>
     std::fill(x + found * elems, std::end(x), 0.0F);  // blocks behind the end of the row
     std::fill(weights + found * elems, std::end(weights), 1.0F);
     for (std::size_t b = 0; b < found; ++b) {
-      GroupsType::weigh(x + b * elems,
-                        importance.empty() ? importance : importance.subspan((first + b) * elems, elems),
-                        row_mean_square, weights + b * elems);
+      GroupsType::weigh(x + b * elems, importance_of(importance, (first + b) * elems, elems), row_mean_square,
+                        weights + b * elems);
     }
     GroupsType groups(x, weights);
     if constexpr (kIsAffine<Shape>) {

@@ -53,6 +53,12 @@ inline float mean_square(std::span<const float> x) noexcept {
   return tree_sum(partial) / static_cast<float>(x.size());
 }
 
+/// Importance of some columns; empty where there is none.
+inline std::span<const float> importance_of(std::span<const float> importance, std::size_t first,
+                                            std::size_t count) noexcept {
+  return importance.empty() ? importance : importance.subspan(first, count);
+}
+
 /// Weights of one group of a block. A group that counts nowhere counts every weight alike, so that dead
 /// columns still get sensible values and no sum vanishes.
 /// @param sigma2  mean square over what the objective's spread says, not yet times the factor
@@ -97,9 +103,8 @@ inline void weigh_block(const Objective& objective, const float* x, std::span<co
     sigma2 = mean_square(std::span<const float>(x, Elems));
   }
   for (std::size_t at = 0; at < Elems; at += Group) {
-    weigh_group(objective, std::span<const float>(x + at, Group),
-                importance.empty() ? importance : importance.subspan(at, Group), sigma2,
-                std::span(weights + at, Group));
+    weigh_group(objective, std::span<const float>(x + at, Group), importance_of(importance, at, Group),
+                sigma2, std::span(weights + at, Group));
   }
 }
 

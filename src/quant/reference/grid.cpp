@@ -16,8 +16,6 @@ using blocks::kSuper;
 using codebooks::Codeword;
 using codebooks::even_signs;
 
-constexpr float kIq1Delta = 0.125F;
-
 float with_sign(float value, std::uint8_t signs, std::size_t element) {
   return ((signs >> element) & 1) != 0 ? -value : value;
 }
@@ -93,7 +91,7 @@ void decode_iq1_s(const blocks::IQ1_S& block, float* out) {
     const std::uint32_t high = block.qh[k / 4];
     const std::size_t index = block.qs[k] + 256u * ((high >> (3 * (k % 4))) & 7u);
     const float step = d * static_cast<float>(2 * ((high >> 12) & 7u) + 1);
-    put_shifted(step, codebooks::iq1()[index], (high & 0x8000u) != 0 ? -kIq1Delta : kIq1Delta, out + 8 * k);
+    put_shifted(step, codebooks::iq1()[index], (high & 0x8000u) != 0 ? -kIq1Shift : kIq1Shift, out + 8 * k);
   }
 }
 
@@ -107,7 +105,7 @@ void decode_iq1_m(const blocks::IQ1_M& block, float* out) {
     const auto high = static_cast<std::uint32_t>(nibble(block.qh[k / 2], k % 2));
     const std::size_t index = block.qs[k] + 256u * (high & 7u);
     const float step = d * static_cast<float>(2 * ((block.scales[half / 4] >> (3 * (half % 4))) & 7) + 1);
-    put_shifted(step, codebooks::iq1()[index], (high & 8u) != 0 ? -kIq1Delta : kIq1Delta, out + 8 * k);
+    put_shifted(step, codebooks::iq1()[index], (high & 8u) != 0 ? -kIq1Shift : kIq1Shift, out + 8 * k);
   }
 }
 

@@ -90,9 +90,8 @@ void encode_mxfp4(std::span<const float> row, std::span<const float> importance,
   for (std::size_t index = 0; index < row.size() / kSmall; ++index) {
     const float* x = row.data() + index * kSmall;
     float weights[kSmall];
-    weigh_block<kSmall, kSmall>(kMxfp4Objective, x,
-                                importance.empty() ? importance : importance.subspan(index * kSmall, kSmall),
-                                0, weights);
+    weigh_block<kSmall, kSmall>(kMxfp4Objective, x, importance_of(importance, index * kSmall, kSmall), 0,
+                                weights);
     float top = 0;
     for (std::size_t i = 0; i < kSmall; ++i) top = std::max(top, std::fabs(x[i]));
     const int clipping = mxfp4_exponent(top);

@@ -81,9 +81,8 @@ void encode_ternary(std::span<const float> row, std::span<const float> importanc
   for (std::size_t index = 0; index < row.size() / kSuper; ++index) {
     const float* x = row.data() + index * kSuper;
     float weights[kSuper];
-    weigh_block<kSuper, kSuper>(kTernaryObjective, x,
-                                importance.empty() ? importance : importance.subspan(index * kSuper, kSuper),
-                                0, weights);
+    weigh_block<kSuper, kSuper>(kTernaryObjective, x, importance_of(importance, index * kSuper, kSuper), 0,
+                                weights);
     TernaryChoice choice;
     const float d = half_of(ternary_scale(x, weights));
     choice.d = f32_to_f16(d);

@@ -6,6 +6,7 @@
 #include <hwy/highway.h>
 
 #include "quant/grid_encoder.hpp"
+#include "quant/simd/dispatch.hpp"
 #include "quant/simd/vector_cells-inl.hpp"
 
 // type, name of its function
@@ -44,22 +45,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace llmq::simd {
 
-#define LLMQ_EXPORT(type, function)                                                              \
-  HWY_EXPORT(function);                                                                          \
-  static void dispatch_##function(std::span<const float> row, std::span<const float> importance, \
-                                  std::span<std::byte> out) noexcept {                           \
-    HWY_DYNAMIC_DISPATCH(function)(row, importance, out);                                        \
-  }
-LLMQ_GRID_TYPES(LLMQ_EXPORT)
-#undef LLMQ_EXPORT
+LLMQ_GRID_TYPES(LLMQ_EXPORT_ENCODER)
 
 EncodeRow grid_encoder(GgmlType type) noexcept {
   switch (type) {
-#define LLMQ_CASE(type, function) \
-  case GgmlType::type:            \
-    return &dispatch_##function;
-    LLMQ_GRID_TYPES(LLMQ_CASE)
-#undef LLMQ_CASE
+    LLMQ_GRID_TYPES(LLMQ_ENCODER_CASE)
     default:
       return nullptr;
   }

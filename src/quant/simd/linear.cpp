@@ -6,6 +6,7 @@
 #include <hwy/highway.h>
 
 #include "quant/linear_encoder.hpp"
+#include "quant/simd/dispatch.hpp"
 #include "quant/simd/vector_groups-inl.hpp"
 #include "quant/simd/vector_signed-inl.hpp"
 
@@ -49,22 +50,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace llmq::simd {
 
-#define LLMQ_EXPORT(type, function)                                                              \
-  HWY_EXPORT(function);                                                                          \
-  static void dispatch_##function(std::span<const float> row, std::span<const float> importance, \
-                                  std::span<std::byte> out) noexcept {                           \
-    HWY_DYNAMIC_DISPATCH(function)(row, importance, out);                                        \
-  }
-LLMQ_LINEAR_TYPES(LLMQ_EXPORT)
-#undef LLMQ_EXPORT
+LLMQ_LINEAR_TYPES(LLMQ_EXPORT_ENCODER)
 
 EncodeRow linear_encoder(GgmlType type) noexcept {
   switch (type) {
-#define LLMQ_CASE(type, function) \
-  case GgmlType::type:            \
-    return &dispatch_##function;
-    LLMQ_LINEAR_TYPES(LLMQ_CASE)
-#undef LLMQ_CASE
+    LLMQ_LINEAR_TYPES(LLMQ_ENCODER_CASE)
     default:
       return nullptr;
   }

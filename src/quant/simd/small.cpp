@@ -10,6 +10,7 @@
 
 #include "quant/group_search.hpp"
 #include "quant/mxfp4.hpp"
+#include "quant/simd/dispatch.hpp"
 #include "quant/ternary_choice.hpp"
 
 // type, name of its function
@@ -118,8 +119,7 @@ void encode_ternary(std::span<const float> row, std::span<const float> importanc
   for (std::size_t index = 0; index < row.size() / elems; ++index) {
     const float* x = row.data() + index * elems;
     alignas(64) float weights[elems];
-    weigh<elems>(kTernaryObjective, x,
-                 importance.empty() ? importance : importance.subspan(index * elems, elems), weights);
+    weigh<elems>(kTernaryObjective, x, importance_of(importance, index * elems, elems), weights);
     TernaryChoice choice;
     const float d = half_of(ternary_scale(x, weights));
     choice.d = f32_to_f16(d);
@@ -176,8 +176,7 @@ void encode_mxfp4(std::span<const float> row, std::span<const float> importance,
   for (std::size_t index = 0; index < row.size() / elems; ++index) {
     const float* x = row.data() + index * elems;
     alignas(64) float weights[elems];
-    weigh<elems>(kMxfp4Objective, x,
-                 importance.empty() ? importance : importance.subspan(index * elems, elems), weights);
+    weigh<elems>(kMxfp4Objective, x, importance_of(importance, index * elems, elems), weights);
     const float top = largest_magnitude(x, elems);
     const int clipping = mxfp4_exponent(top);
     int exponent = clipping;
@@ -215,22 +214,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace llmq::simd {
 
-#define LLMQ_EXPORT(type, function)                                                              \
-  HWY_EXPORT(function);                                                                          \
-  static void dispatch_##function(std::span<const float> row, std::span<const float> importance, \
-                                  std::span<std::byte> out) noexcept {                           \
-    HWY_DYNAMIC_DISPATCH(function)(row, importance, out);                                        \
-  }
-LLMQ_SMALL_TYPES(LLMQ_EXPORT)
-#undef LLMQ_EXPORT
+LLMQ_SMALL_TYPES(LLMQ_EXPORT_ENCODER)
 
 EncodeRow small_encoder(GgmlType type) noexcept {
   switch (type) {
-#define LLMQ_CASE(type, function) \
-  case GgmlType::type:            \
-    return &dispatch_##function;
-    LLMQ_SMALL_TYPES(LLMQ_CASE)
-#undef LLMQ_CASE
+    LLMQ_SMALL_TYPES(LLMQ_ENCODER_CASE)
     default:
       return nullptr;
   }
