@@ -78,20 +78,29 @@ inline void take_best(const CellResults& results, GridState<Shape>& state) noexc
   }
 }
 
+/// Sums of each group over its codewords.
+template <class Shape, class Cells>
+inline std::array<CellSums, kGroupsOf<Shape>> sum_groups(const Cells& cells,
+                                                         const GridState<Shape>& state) noexcept {
+  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
+  std::array<CellSums, kGroupsOf<Shape>> groups{};
+  for (std::size_t c = 0; c < kCells<Shape>; ++c) {
+    const CellSums sums = cells.sums(c, state.word[c], state.negative_shift[c] != 0);
+    groups[c / per_group].cross += sums.cross;
+    groups[c / per_group].square += sums.square;
+  }
+  return groups;
+}
+
 /// Least-squares unit for the codewords that stand, as half.
 template <class Shape, class Cells>
 inline void refit_unit(const Cells& cells, GridState<Shape>& state) noexcept {
-  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
-  std::array<float, kGroupsOf<Shape>> cross{}, square{};
-  for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
+  const auto groups = sum_groups(cells, state);
+  std::array<float, kGroupsOf<Shape>> cross, square;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
     const float multiple = Shape::kFactor * (2 * state.scale[g] + 1);
-    for (std::size_t c = g * per_group; c < (g + 1) * per_group; ++c) {
-      const CellSums sums = cells.sums(c, state.word[c], state.negative_shift[c] != 0);
-      cross[g] += sums.cross;
-      square[g] += sums.square;
-    }
-    cross[g] *= multiple;
-    square[g] *= multiple * multiple;
+    cross[g] = groups[g].cross * multiple;
+    square[g] = groups[g].square * (multiple * multiple);
   }
   const float total = tree_sum(square);
   if (!(total > 0)) return;
@@ -102,13 +111,10 @@ inline void refit_unit(const Cells& cells, GridState<Shape>& state) noexcept {
 /// The unit that undoes a part of the shrinking of least squares: docs/formats/blocks.md, "Shrinking".
 template <class Shape, class Cells>
 inline float unshrunk_unit(const Cells& cells, const GridState<Shape>& state) noexcept {
-  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
-  std::array<float, kGroupsOf<Shape>> cross{};
-  for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
-    for (std::size_t c = g * per_group; c < (g + 1) * per_group; ++c) {
-      cross[g] += cells.sums(c, state.word[c], state.negative_shift[c] != 0).cross;
-    }
-    cross[g] *= state.unit * Shape::kFactor * (2 * state.scale[g] + 1);
+  const auto groups = sum_groups(cells, state);
+  std::array<float, kGroupsOf<Shape>> cross;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    cross[g] = groups[g].cross * (state.unit * Shape::kFactor * (2 * state.scale[g] + 1));
   }
   return unshrunk(state.unit, Shape::kUnshrink, cells.error_of(state.gain), tree_sum(cross));
 }

@@ -34,11 +34,6 @@ ScaleMinCodes unpack_scales(const std::uint8_t* in) noexcept {
 }
 
 template <typename Block>
-constexpr bool kFiveBits = requires(Block b) {
-  b.qh[0];
-};
-
-template <typename Block>
 void decode_scale_min(std::span<const std::byte> bytes, std::span<float> out) noexcept {
   for (std::size_t index = 0; index < out.size() / kSuper; ++index) {
     Block block;
@@ -51,7 +46,7 @@ void decode_scale_min(std::span<const std::byte> bytes, std::span<float> out) no
       const float minimum = dmin * static_cast<float>(pairs.min[j]);
       for (std::size_t l = 0; l < 32; ++l) {
         int code = (block.qs[j / 2 * 32 + l] >> (4 * (j % 2))) & 15;
-        if constexpr (kFiveBits<Block>) code += ((block.qh[l] >> j) & 1) << 4;
+        if constexpr (packing::kHasHighBits<Block>) code += ((block.qh[l] >> j) & 1) << 4;
         out[index * kSuper + j * 32 + l] = scale * static_cast<float>(code) - minimum;
       }
     }

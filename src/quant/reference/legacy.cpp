@@ -27,22 +27,13 @@ void store(const Block& block, std::span<std::byte> bytes, std::size_t index) no
 }
 
 template <typename Block>
-constexpr bool kHasMin = requires(Block b) {
-  b.m;
-};
-template <typename Block>
-constexpr bool kHasHigh = requires(Block b) {
-  b.qh[0];
-};
-
-template <typename Block>
 Codes unpack(const Block& block) noexcept {
   Codes codes{};
   for (std::size_t i = 0; i < kSmall / 2; ++i) {
     codes[i] = block.qs[i] & 15;
     codes[i + 16] = block.qs[i] >> 4;
   }
-  if constexpr (kHasHigh<Block>) {
+  if constexpr (packing::kHasHighBits<Block>) {
     std::uint32_t high = 0;
     std::memcpy(&high, block.qh, sizeof high);
     for (std::size_t i = 0; i < kSmall; ++i)
@@ -52,7 +43,7 @@ Codes unpack(const Block& block) noexcept {
 }
 
 template <typename Block>
-constexpr int kLevels = kHasHigh<Block> ? 32 : 16;
+constexpr int kLevels = packing::kHasHighBits<Block> ? 32 : 16;
 
 template <typename Block>
 void decode_linear(std::span<const std::byte> bytes, std::span<float> out) noexcept {
@@ -61,7 +52,7 @@ void decode_linear(std::span<const std::byte> bytes, std::span<float> out) noexc
     const Codes codes = unpack(block);
     const float d = f16_to_f32(block.d);
     for (std::size_t i = 0; i < kSmall; ++i) {
-      if constexpr (kHasMin<Block>) {
+      if constexpr (packing::kHasOffset<Block>) {
         out[index * kSmall + i] = d * static_cast<float>(codes[i]) + f16_to_f32(block.m);
       } else {
         out[index * kSmall + i] = d * static_cast<float>(codes[i] - kLevels<Block> / 2);

@@ -153,6 +153,10 @@ class MagnitudeCells {
     }
   }
 
+ protected:
+  const float* x_;
+  const float* weights_;
+
  private:
   /// For every pattern of half a cell: 2 sum w x L, sum w L L, and what the cheapest wrong sign costs.
   struct HalfSums {
@@ -193,8 +197,6 @@ class MagnitudeCells {
     signs_[k] = static_cast<std::uint8_t>(signs_[k] ^ (1u << (flip - 8 * k)));
   }
 
-  const float* x_;
-  const float* weights_;
   std::array<float, blocks::kSuper> magnitude_{};
   std::array<std::uint8_t, 32> signs_{};
   std::array<bool, 32> odd_{};
@@ -277,6 +279,10 @@ class TernaryCells {
     }
   }
 
+ protected:
+  const float* x_;
+  const float* weights_;
+
  private:
   struct Best {
     float error = 0;
@@ -331,9 +337,6 @@ class TernaryCells {
     }
     return {error + best, static_cast<std::uint16_t>(code ^ codebooks::kTernaryFlips[flip])};
   }
-
-  const float* x_;
-  const float* weights_;
 };
 
 }  // namespace llmq::reference

@@ -11,6 +11,7 @@
 #include "quant/group_search.hpp"
 #include "quant/mxfp4.hpp"
 #include "quant/simd/dispatch.hpp"
+#include "quant/simd/weights-inl.hpp"
 #include "quant/ternary_choice.hpp"
 
 // type, name of its function
@@ -25,66 +26,10 @@ HWY_BEFORE_NAMESPACE();
 namespace llmq::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Sixteen partial sums are 16 / lanes vectors.
-using SmallLane = hn::CappedTag<float, kPartialSums>;
-using SmallVec = hn::VFromD<SmallLane>;
-inline constexpr SmallLane kSmallLane;
-inline constexpr std::size_t kSmallLanes = hn::MaxLanes(SmallLane());
-
-/// Values that are added up in the order of tree_sum.
-class PartialSums {
- public:
-  HWY_INLINE PartialSums() {
-    for (auto& part : parts_) part = hn::Zero(kSmallLane);
-  }
-  HWY_INLINE void add(std::size_t i, SmallVec value) {
-    SmallVec& part = parts_[i / kSmallLanes % kParts];
-    part = hn::Add(part, value);
-  }
-  HWY_INLINE float sum() const {
-    std::array<float, kPartialSums> all;
-    for (std::size_t part = 0; part < kParts; ++part) {
-      hn::StoreU(parts_[part], kSmallLane, all.data() + part * kSmallLanes);
-    }
-    return tree_sum(all);
-  }
-
- private:
-  static constexpr std::size_t kParts = kPartialSums / kSmallLanes;
-  SmallVec parts_[kParts];
-};
-
 HWY_INLINE float largest_magnitude(const float* x, std::size_t count) {
-  auto top = hn::Zero(kSmallLane);
-  for (std::size_t i = 0; i < count; i += kSmallLanes)
-    top = hn::Max(top, hn::Abs(hn::LoadU(kSmallLane, x + i)));
-  return hn::GetLane(hn::MaxOfLanes(kSmallLane, top));
-}
-
-/// weigh_block for a block that is one group.
-template <std::size_t Elems>
-HWY_INLINE void weigh(const Objective& objective, const float* x, std::span<const float> importance,
-                      float* weights) {
-  const auto one = hn::Set(kSmallLane, 1.0F);
-  auto top = hn::Zero(kSmallLane);
-  if (!importance.empty()) {
-    PartialSums squares;
-    for (std::size_t i = 0; i < Elems; i += kSmallLanes) {
-      const auto value = hn::LoadU(kSmallLane, x + i);
-      squares.add(i, hn::Mul(value, value));
-    }
-    const auto spread = hn::Set(kSmallLane, objective.factor * (squares.sum() / static_cast<float>(Elems)));
-    const auto largest = hn::Set(kSmallLane, kLargestWeight);
-    for (std::size_t i = 0; i < Elems; i += kSmallLanes) {
-      const auto value = hn::LoadU(kSmallLane, x + i);
-      const auto square = hn::Min(hn::Add(spread, hn::Mul(value, value)), largest);
-      const auto weight = hn::Mul(hn::LoadU(kSmallLane, importance.data() + i), hn::Sqrt(square));
-      top = hn::Max(top, weight);
-      hn::StoreU(hn::Min(weight, largest), kSmallLane, weights + i);
-    }
-    if (hn::GetLane(hn::MaxOfLanes(kSmallLane, top)) > 0) return;
-  }
-  for (std::size_t i = 0; i < Elems; i += kSmallLanes) hn::StoreU(one, kSmallLane, weights + i);
+  auto top = hn::Zero(kLane);
+  for (std::size_t i = 0; i < count; i += kLanes) top = hn::Max(top, hn::Abs(hn::LoadU(kLane, x + i)));
+  return hn::GetLane(hn::MaxOfLanes(kLane, top));
 }
 
 HWY_INLINE float ternary_scale(const float* x, const float* weights) {
@@ -93,11 +38,11 @@ HWY_INLINE float ternary_scale(const float* x, const float* weights) {
   if (!(top >= kZeroGroup)) return 0;
   float best = 0, best_gain = 0;
   const auto try_threshold = [&](float threshold) HWY_ATTR {
-    const auto limit = hn::Set(kSmallLane, threshold);
+    const auto limit = hn::Set(kLane, threshold);
     PartialSums sum_x, sum_w;
-    for (std::size_t i = 0; i < elems; i += kSmallLanes) {
-      const auto magnitude = hn::Abs(hn::LoadU(kSmallLane, x + i));
-      const auto weight = hn::IfThenElseZero(hn::Gt(magnitude, limit), hn::LoadU(kSmallLane, weights + i));
+    for (std::size_t i = 0; i < elems; i += kLanes) {
+      const auto magnitude = hn::Abs(hn::LoadU(kLane, x + i));
+      const auto weight = hn::IfThenElseZero(hn::Gt(magnitude, limit), hn::LoadU(kLane, weights + i));
       sum_x.add(i, hn::Mul(weight, magnitude));
       sum_w.add(i, weight);
     }
@@ -114,20 +59,20 @@ HWY_INLINE float ternary_scale(const float* x, const float* weights) {
 template <class Block>
 void encode_ternary(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) {
   constexpr std::size_t elems = blocks::kSuper;
-  const hn::RebindToSigned<SmallLane> di;
-  const hn::Rebind<std::uint8_t, SmallLane> du8;
+  const hn::RebindToSigned<Lane> di;
+  const hn::Rebind<std::uint8_t, Lane> du8;
   for (std::size_t index = 0; index < row.size() / elems; ++index) {
     const float* x = row.data() + index * elems;
     alignas(64) float weights[elems];
-    weigh<elems>(kTernaryObjective, x, importance_of(importance, index * elems, elems), weights);
+    weigh<elems, elems>(kTernaryObjective, x, importance_of(importance, index * elems, elems), 0, weights);
     TernaryChoice choice;
     const float d = half_of(ternary_scale(x, weights));
     choice.d = f32_to_f16(d);
-    const auto limit = hn::Set(kSmallLane, 0.5F * d);
-    for (std::size_t i = 0; i < elems; i += kSmallLanes) {
-      const auto value = hn::LoadU(kSmallLane, x + i);
+    const auto limit = hn::Set(kLane, 0.5F * d);
+    for (std::size_t i = 0; i < elems; i += kLanes) {
+      const auto value = hn::LoadU(kLane, x + i);
       const auto counts = hn::RebindMask(di, hn::Gt(hn::Abs(value), limit));
-      const auto negative = hn::RebindMask(di, hn::Lt(value, hn::Zero(kSmallLane)));
+      const auto negative = hn::RebindMask(di, hn::Lt(value, hn::Zero(kLane)));
       const auto outer = hn::IfThenElse(negative, hn::Zero(di), hn::Set(di, 2));
       hn::StoreU(hn::DemoteTo(du8, hn::IfThenElse(counts, outer, hn::Set(di, 1))), du8,
                  choice.trits.data() + i);
@@ -145,38 +90,33 @@ void encode_tq2_0(std::span<const float> row, std::span<const float> importance,
   encode_ternary<blocks::TQ2_0>(row, importance, out);
 }
 
-HWY_INLINE SmallVec round_small(SmallVec value) {
-  const auto shift = hn::Set(kSmallLane, 12582912.0F);
-  return hn::Sub(hn::Add(value, shift), shift);
-}
-
-HWY_INLINE SmallVec nearest_fp4(SmallVec value) {
-  const auto half = round_small(hn::Mul(hn::Set(kSmallLane, 0.5F), value));
-  const auto coarse = hn::Min(hn::Mul(hn::Set(kSmallLane, 2.0F), half), hn::Set(kSmallLane, 8.0F));
-  const auto level = hn::IfThenElse(hn::Ge(value, hn::Set(kSmallLane, 3.5F)), coarse, round_small(value));
-  return hn::IfThenElse(hn::Ge(value, hn::Set(kSmallLane, 10.0F)), hn::Set(kSmallLane, 12.0F), level);
+HWY_INLINE Vec nearest_fp4(Vec value) {
+  const auto half = round_even(hn::Mul(hn::Set(kLane, 0.5F), value));
+  const auto coarse = hn::Min(hn::Mul(hn::Set(kLane, 2.0F), half), hn::Set(kLane, 8.0F));
+  const auto level = hn::IfThenElse(hn::Ge(value, hn::Set(kLane, 3.5F)), coarse, round_even(value));
+  return hn::IfThenElse(hn::Ge(value, hn::Set(kLane, 10.0F)), hn::Set(kLane, 12.0F), level);
 }
 
 HWY_INLINE float mxfp4_error(const float* x, const float* weights, int exponent) {
-  const auto scale = hn::Set(kSmallLane, mxfp4_scale(exponent));
-  const auto inverse = hn::Set(kSmallLane, 1 / mxfp4_scale(exponent));
+  const auto scale = hn::Set(kLane, mxfp4_scale(exponent));
+  const auto inverse = hn::Set(kLane, 1 / mxfp4_scale(exponent));
   PartialSums error;
-  for (std::size_t i = 0; i < blocks::kSmall; i += kSmallLanes) {
-    const auto magnitude = hn::Abs(hn::LoadU(kSmallLane, x + i));
+  for (std::size_t i = 0; i < blocks::kSmall; i += kLanes) {
+    const auto magnitude = hn::Abs(hn::LoadU(kLane, x + i));
     const auto difference = hn::Sub(magnitude, hn::Mul(scale, nearest_fp4(hn::Mul(magnitude, inverse))));
-    error.add(i, hn::Mul(hn::LoadU(kSmallLane, weights + i), hn::Mul(difference, difference)));
+    error.add(i, hn::Mul(hn::LoadU(kLane, weights + i), hn::Mul(difference, difference)));
   }
   return error.sum();
 }
 
 void encode_mxfp4(std::span<const float> row, std::span<const float> importance, std::span<std::byte> out) {
   constexpr std::size_t elems = blocks::kSmall;
-  const hn::RebindToSigned<SmallLane> di;
-  const hn::Rebind<std::uint8_t, SmallLane> du8;
+  const hn::RebindToSigned<Lane> di;
+  const hn::Rebind<std::uint8_t, Lane> du8;
   for (std::size_t index = 0; index < row.size() / elems; ++index) {
     const float* x = row.data() + index * elems;
     alignas(64) float weights[elems];
-    weigh<elems>(kMxfp4Objective, x, importance_of(importance, index * elems, elems), weights);
+    weigh<elems, elems>(kMxfp4Objective, x, importance_of(importance, index * elems, elems), 0, weights);
     const float top = largest_magnitude(x, elems);
     const int clipping = mxfp4_exponent(top);
     int exponent = clipping;
@@ -188,19 +128,19 @@ void encode_mxfp4(std::span<const float> row, std::span<const float> importance,
     }
     blocks::MXFP4 block{};
     block.e = static_cast<std::uint8_t>(top > 0 ? exponent : 0);
-    const auto inverse = hn::Set(kSmallLane, 1 / mxfp4_scale(exponent));
+    const auto inverse = hn::Set(kLane, 1 / mxfp4_scale(exponent));
     std::uint8_t codes[elems];
-    for (std::size_t i = 0; i < elems; i += kSmallLanes) {
-      const auto value = hn::LoadU(kSmallLane, x + i);
+    for (std::size_t i = 0; i < elems; i += kLanes) {
+      const auto value = hn::LoadU(kLane, x + i);
       const auto level = nearest_fp4(hn::Mul(hn::Abs(value), inverse));
       // Codes of 0, 1, 2, 3, 4 are themselves; 6, 8 and 12 follow.
-      auto code = hn::Min(level, hn::Set(kSmallLane, 4.0F));
+      auto code = hn::Min(level, hn::Set(kLane, 4.0F));
       for (const float next : {6.0F, 8.0F, 12.0F}) {
-        const auto reached = hn::Ge(level, hn::Set(kSmallLane, next));
-        code = hn::Add(code, hn::IfThenElseZero(reached, hn::Set(kSmallLane, 1.0F)));
+        const auto reached = hn::Ge(level, hn::Set(kLane, next));
+        code = hn::Add(code, hn::IfThenElseZero(reached, hn::Set(kLane, 1.0F)));
       }
-      const auto negative = hn::And(hn::Lt(value, hn::Zero(kSmallLane)), hn::Gt(level, hn::Zero(kSmallLane)));
-      code = hn::Add(code, hn::IfThenElseZero(negative, hn::Set(kSmallLane, 8.0F)));
+      const auto negative = hn::And(hn::Lt(value, hn::Zero(kLane)), hn::Gt(level, hn::Zero(kLane)));
+      code = hn::Add(code, hn::IfThenElseZero(negative, hn::Set(kLane, 8.0F)));
       hn::StoreU(hn::DemoteTo(du8, hn::ConvertTo(di, code)), du8, codes + i);
     }
     packing::pack_nibbles(codes, block.qs);

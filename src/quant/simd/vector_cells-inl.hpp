@@ -96,11 +96,11 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
 
  public:
   HWY_NOINLINE MagnitudeCells(const float* x, const float* weights) noexcept
-      : Base(x, weights), x_(x), weights_(weights), cell_x_(this->magnitudes()), cell_w_(weights) {}
+      : Base(x, weights), cell_x_(this->magnitudes()), cell_w_(weights) {}
 
   HWY_NOINLINE void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
     const GroupLane<Shape> d;
-    const Transposed<Shape::kGroup> x(x_), w(weights_);
+    const Transposed<Shape::kGroup> x(this->x_), w(this->weights_);
     for (std::size_t part = 0; part < steps.size(); part += hn::Lanes(d)) {
       const auto top = largest_magnitude(d, x, part);
       StepFits<GroupLane<Shape>> best{hn::Zero(d), hn::Zero(d)};
@@ -221,8 +221,6 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
     }
   }
 
-  const float* x_;
-  const float* weights_;
   Transposed<kCell> cell_x_, cell_w_;
 };
 
@@ -234,11 +232,11 @@ class TernaryCells : public reference::TernaryCells<Shape> {
 
  public:
   HWY_NOINLINE TernaryCells(const float* x, const float* weights) noexcept
-      : Base(x, weights), x_(x), weights_(weights), cell_x_(x), cell_w_(weights) {}
+      : Base(x, weights), cell_x_(x), cell_w_(weights) {}
 
   HWY_NOINLINE void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
     const GroupLane<Shape> d;
-    const Transposed<Shape::kGroup> x(x_), w(weights_);
+    const Transposed<Shape::kGroup> x(this->x_), w(this->weights_);
     for (std::size_t part = 0; part < steps.size(); part += hn::Lanes(d)) {
       const auto top = largest_magnitude(d, x, part);
       StepFits<GroupLane<Shape>> best{hn::Zero(d), hn::Zero(d)};
@@ -362,8 +360,6 @@ class TernaryCells : public reference::TernaryCells<Shape> {
     hn::StoreU(hn::DemoteTo(du16, hn::Xor(code, flip)), du16, codes + cell);
   }
 
-  const float* x_;
-  const float* weights_;
   Transposed<kCell> cell_x_, cell_w_;
 };
 

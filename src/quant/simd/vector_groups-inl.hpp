@@ -12,42 +12,16 @@
 
 #include "quant/codebooks.hpp"
 #include "quant/group_search.hpp"
+#include "quant/simd/weights-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace llmq::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Up to sixteen lanes; a set of slots is kSlots / lanes vectors.
-using Lane = hn::CappedTag<float, kSlots>;
-using Vec = hn::VFromD<Lane>;
-inline constexpr Lane kLane;
 inline constexpr int kNeighbours[] = {0, -1, 1};
 
-HWY_INLINE Vec set(float value) { return hn::Set(kLane, value); }
-HWY_INLINE Vec round_even(Vec value) {
-  const auto shift = set(12582912.0F);
-  return hn::Sub(hn::Add(value, shift), shift);
-}
 HWY_INLINE Vec within(Vec value, float low, float high) {
   return hn::Min(hn::Max(value, set(low)), set(high));
-}
-
-/// mean_square of objective.hpp.
-HWY_INLINE float mean_square_of(const float* x, std::size_t count) {
-  constexpr std::size_t parts = kPartialSums / hn::MaxLanes(kLane);
-  Vec partial[parts];
-  for (auto& part : partial) part = hn::Zero(kLane);
-  for (std::size_t i = 0; i < count; i += kPartialSums) {
-    for (std::size_t part = 0; part < parts; ++part) {
-      const auto value = hn::LoadU(kLane, x + i + part * hn::MaxLanes(kLane));
-      partial[part] = hn::Add(partial[part], hn::Mul(value, value));
-    }
-  }
-  alignas(64) std::array<float, kPartialSums> sums;
-  for (std::size_t part = 0; part < parts; ++part) {
-    hn::StoreU(partial[part], kLane, sums.data() + part * hn::MaxLanes(kLane));
-  }
-  return tree_sum(sums) / static_cast<float>(count);
 }
 
 /// Values and weights with the slots of one element side by side.
@@ -77,33 +51,8 @@ class Groups {
 
   static HWY_NOINLINE void weigh(const float* x, std::span<const float> importance, float row_mean_square,
                                  float* weights) noexcept {
-    constexpr Objective objective = Shape::kObjective;
-    constexpr std::size_t elems = kBlockElems<Shape>;
-    if (importance.empty()) {
-      weigh_block<kGroup, elems>(objective, x, importance, row_mean_square, weights);
-      return;
-    }
-    float sigma2 = row_mean_square;
-    if constexpr (objective.spread == Spread::super_block || objective.spread == Spread::group) {
-      sigma2 = mean_square_of(x, elems);
-    }
-    const auto spread = set(objective.factor * sigma2);
-    for (std::size_t first = 0; first < elems; first += kGroup) {
-      auto top = hn::Zero(kLane);
-      for (std::size_t i = first; i < first + kGroup; i += hn::Lanes(kLane)) {
-        auto weight = hn::LoadU(kLane, importance.data() + i);
-        if constexpr (objective.spread != Spread::none) {
-          const auto value = hn::LoadU(kLane, x + i);
-          const auto square = hn::Min(hn::Add(spread, hn::Mul(value, value)), set(kLargestWeight));
-          weight = hn::Mul(weight, hn::Sqrt(square));
-        }
-        weight = hn::Min(weight, set(kLargestWeight));
-        hn::StoreU(weight, kLane, weights + i);
-        top = hn::Max(top, weight);
-      }
-      if (hn::GetLane(hn::MaxOfLanes(kLane, top)) > 0) continue;
-      std::fill_n(weights + first, kGroup, 1.0F);
-    }
+    simd::HWY_NAMESPACE::weigh<kGroup, kBlockElems<Shape>>(Shape::kObjective, x, importance, row_mean_square,
+                                                           weights);
   }
 
  protected:

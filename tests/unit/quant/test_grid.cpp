@@ -9,7 +9,7 @@
 #include "quant/codebooks.hpp"
 #include "quant/reference/families.hpp"
 #include "quant/simd/grid.hpp"
-#include "support/every_target.hpp"
+#include "same_bytes.hpp"
 
 namespace llmq {
 namespace {
@@ -17,26 +17,8 @@ namespace {
 void expect_same_bytes(const std::vector<float>& row, const std::vector<float>& importance,
                        std::string_view what) {
   for (const Codec& codec : kGridCodecs) {
-    const std::size_t bytes = row_bytes(codec.type, row.size());
-    std::vector<std::byte> expected(bytes);
-    codec.encode(row, importance, expected);
-    test::for_every_target([&](const char* target) {
-      std::vector<std::byte> found(bytes + 1, std::byte{0x5A});
-      simd::grid_encoder(codec.type)(row, importance, std::span(found).first(bytes));
-      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin()))
-          << type_name(codec.type) << " " << what << (importance.empty() ? "" : " with importance") << " on "
-          << target;
-      EXPECT_EQ(found[bytes], std::byte{0x5A}) << "wrote behind the row";
-    });
+    test::expect_same_bytes(codec, simd::grid_encoder(codec.type), row, importance, what);
   }
-}
-
-std::vector<float> importance_of(std::size_t count) {
-  std::mt19937 random(7);
-  std::lognormal_distribution<float> draw(0, 1.5F);
-  std::vector<float> importance(count);
-  for (std::size_t i = 0; i < count; ++i) importance[i] = i % 37 == 5 ? 0 : draw(random);
-  return importance;
 }
 
 TEST(Grid, gaussian_and_heavy_rows_equal_the_reference) {
@@ -46,7 +28,7 @@ TEST(Grid, gaussian_and_heavy_rows_equal_the_reference) {
   std::vector<float> row(2048);
   for (std::size_t i = 0; i < row.size(); ++i) row[i] = i < 1024 ? normal(random) : 0.02F * heavy(random);
   expect_same_bytes(row, {}, "random rows");
-  expect_same_bytes(row, importance_of(row.size()), "random rows");
+  expect_same_bytes(row, test::draw_importance(row.size()), "random rows");
 }
 
 TEST(Grid, ties_equal_the_reference) {
@@ -54,7 +36,7 @@ TEST(Grid, ties_equal_the_reference) {
   for (std::size_t i = 0; i < row.size(); ++i)
     row[i] = 0.125F * static_cast<float>(static_cast<int>(i % 9) - 4);
   expect_same_bytes(row, {}, "few values");
-  expect_same_bytes(row, importance_of(row.size()), "few values");
+  expect_same_bytes(row, test::draw_importance(row.size()), "few values");
 }
 
 TEST(Grid, hard_rows_equal_the_reference) {
@@ -74,7 +56,7 @@ TEST(Grid, hard_rows_equal_the_reference) {
   }
   expect_same_bytes(row, {}, "hard blocks");
   expect_same_bytes(row, std::vector<float>(row.size(), 0.0F), "dead columns");
-  expect_same_bytes(row, importance_of(row.size()), "hard blocks");
+  expect_same_bytes(row, test::draw_importance(row.size()), "hard blocks");
   expect_same_bytes(row, std::vector<float>(row.size(), 1e30F), "huge importance");
 }
 

@@ -10,7 +10,7 @@
 #include "quant/reference/families.hpp"
 #include "quant/simd/linear.hpp"
 #include "quant/simd/small.hpp"
-#include "support/every_target.hpp"
+#include "same_bytes.hpp"
 
 namespace llmq {
 namespace {
@@ -36,26 +36,8 @@ void expect_same_bytes(const std::vector<float>& row, const std::vector<float>& 
                        std::string_view what) {
   for (const Codec& codec : linear_codecs()) {
     if (row.size() % block_type(codec.type).block_elems != 0) continue;
-    const std::size_t bytes = row_bytes(codec.type, row.size());
-    std::vector<std::byte> expected(bytes);
-    codec.encode(row, importance, expected);
-    test::for_every_target([&](const char* target) {
-      std::vector<std::byte> found(bytes + 1, std::byte{0x5A});
-      vector_encoder(codec.type)(row, importance, std::span(found).first(bytes));
-      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin()))
-          << type_name(codec.type) << " " << what << (importance.empty() ? "" : " with importance") << " on "
-          << target;
-      EXPECT_EQ(found[bytes], std::byte{0x5A}) << "wrote behind the row";
-    });
+    test::expect_same_bytes(codec, vector_encoder(codec.type), row, importance, what);
   }
-}
-
-std::vector<float> importance_of(std::size_t count) {
-  std::mt19937 random(7);
-  std::lognormal_distribution<float> draw(0, 1.5F);
-  std::vector<float> importance(count);
-  for (std::size_t i = 0; i < count; ++i) importance[i] = i % 37 == 5 ? 0 : draw(random);
-  return importance;
 }
 
 TEST(Linear, there_are_fourteen_types) { EXPECT_EQ(linear_codecs().size(), 14u); }
@@ -67,7 +49,7 @@ TEST(Linear, rows_of_every_length_equal_the_reference) {
     std::vector<float> row(length);
     for (float& value : row) value = normal(random);
     expect_same_bytes(row, {}, "gaussian");
-    expect_same_bytes(row, importance_of(length), "gaussian");
+    expect_same_bytes(row, test::draw_importance(length), "gaussian");
   }
 }
 
@@ -77,11 +59,11 @@ TEST(Linear, outliers_and_ties_equal_the_reference) {
   std::vector<float> row(4096);
   for (float& value : row) value = 0.02F * heavy(random);
   expect_same_bytes(row, {}, "heavy tails");
-  expect_same_bytes(row, importance_of(row.size()), "heavy tails");
+  expect_same_bytes(row, test::draw_importance(row.size()), "heavy tails");
   for (std::size_t i = 0; i < row.size(); ++i)
     row[i] = 0.125F * static_cast<float>(static_cast<int>(i % 33) - 16);
   expect_same_bytes(row, {}, "few values");
-  expect_same_bytes(row, importance_of(row.size()), "few values");
+  expect_same_bytes(row, test::draw_importance(row.size()), "few values");
 }
 
 TEST(Linear, hard_rows_equal_the_reference) {
@@ -103,7 +85,7 @@ TEST(Linear, hard_rows_equal_the_reference) {
   std::vector<float> dead(row.size(), 0.0F);
   expect_same_bytes(row, {}, "hard blocks");
   expect_same_bytes(row, dead, "dead columns");
-  expect_same_bytes(row, importance_of(row.size()), "hard blocks");
+  expect_same_bytes(row, test::draw_importance(row.size()), "hard blocks");
   for (std::size_t i = 0; i < row.size(); i += 512)
     std::fill_n(dead.begin() + static_cast<std::ptrdiff_t>(i), 256, 1e30F);
   expect_same_bytes(row, dead, "huge importance");
