@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "llmq/core/half.hpp"
@@ -114,6 +115,11 @@ inline std::uint16_t scale_to_half(float scale) noexcept {
   constexpr float kLargest = 65504.0F;
   if (std::isnan(scale)) return 0;
   return f32_to_f16(scale > kLargest ? kLargest : scale < -kLargest ? -kLargest : scale);
+}
+
+/// 1 / scale; 0 below the normal floats, where the inverse may be infinite and the scale's half is 0.
+inline float inverse_of_scale(float scale) noexcept {
+  return scale >= std::numeric_limits<float>::min() ? 1 / scale : 0;
 }
 
 }  // namespace llmq

@@ -75,7 +75,7 @@ void encode_q8_0(std::span<const float> row, std::span<const float>, std::span<s
     float largest = 0;
     for (const float value : x) largest = std::max(largest, std::fabs(value));
     const float d = largest / 127;
-    const float inverse = d != 0 ? 1 / d : 0;
+    const float inverse = inverse_of_scale(d);
     blocks::Q8_0 block{};
     block.d = scale_to_half(d);
     for (std::size_t i = 0; i < kSmall; ++i) {

@@ -87,7 +87,7 @@ void encode_q8_0(const float* x, std::size_t count, std::byte* out) {
     auto top = hn::Zero(df);
     for (std::size_t i = 0; i < blocks::kSmall; i += lanes) top = hn::Max(top, hn::Abs(hn::LoadU(df, x + i)));
     const float d = hn::GetLane(hn::MaxOfLanes(df, top)) / 127;
-    const auto inverse = hn::Set(df, d != 0 ? 1 / d : 0);
+    const auto inverse = hn::Set(df, inverse_of_scale(d));
     blocks::Q8_0 encoded;
     encoded.d = scale_to_half(d);
     for (std::size_t i = 0; i < blocks::kSmall; i += lanes) {

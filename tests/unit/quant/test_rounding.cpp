@@ -69,5 +69,14 @@ TEST(Rounding, q8_0_blocks_equal_the_reference) {
   expect_same_bytes(GgmlType::Q8_0, row, "blocks of all magnitudes");
 }
 
+TEST(Rounding, a_q8_0_block_whose_scale_has_no_inverse_is_zero) {
+  std::vector<float> row(32, std::numeric_limits<float>::denorm_min());
+  row[0] = 0;
+  expect_same_bytes(GgmlType::Q8_0, row, "the smallest denormals");
+  std::vector<std::byte> block(row_bytes(GgmlType::Q8_0, row.size()), std::byte{0xFF});
+  encode_rows(GgmlType::Q8_0, row, row.size(), {}, block);
+  EXPECT_EQ(block, std::vector<std::byte>(block.size()));
+}
+
 }  // namespace
 }  // namespace llmq
