@@ -1,5 +1,6 @@
 #include "quant/codebooks.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -86,6 +87,20 @@ std::span<const HalfPair> iq3_xxs_halves() noexcept {
 std::span<const HalfPair> iq3_s_halves() noexcept {
   static const auto table = halve(kIq3SWords, 4, 3, 8);
   return table;
+}
+
+ByFirstHalf::ByFirstHalf(std::span<const HalfPair> halves) {
+  for (unsigned half = 0; half < 256; ++half) {
+    Lead lead{static_cast<std::uint8_t>(half), static_cast<std::uint16_t>(word.size()), 0};
+    for (std::size_t index = 0; index < halves.size(); ++index) {
+      if (halves[index].first != half) continue;
+      second.push_back(halves[index].second);
+      word.push_back(static_cast<std::uint16_t>(index));
+    }
+    lead.end = static_cast<std::uint16_t>(word.size());
+    if (lead.end > lead.begin) leads.push_back(lead);
+  }
+  std::ranges::stable_sort(leads, {}, [](const Lead& lead) { return lead.end - lead.begin; });
 }
 
 std::span<const std::int16_t> iq1_index_of_code() noexcept {

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace llmq::codebooks {
 
@@ -29,6 +30,19 @@ std::span<const HalfPair> iq2_xs_halves() noexcept;
 std::span<const HalfPair> iq2_s_halves() noexcept;
 std::span<const HalfPair> iq3_xxs_halves() noexcept;
 std::span<const HalfPair> iq3_s_halves() noexcept;
+
+/// The codewords of a codebook, those with the same first half side by side.
+struct ByFirstHalf {
+  /// Words [begin, end) of `second` and `word` have this first half.
+  struct Lead {
+    std::uint8_t half = 0;
+    std::uint16_t begin = 0, end = 0;
+  };
+  explicit ByFirstHalf(std::span<const HalfPair> halves);
+  std::vector<Lead> leads;           ///< from few words to many: loops over them end predictably
+  std::vector<std::uint8_t> second;  ///< second halves
+  std::vector<std::uint16_t> word;   ///< numbers in the codebook, ascending within a first half
+};
 
 /// Levels of the codewords, ascending.
 inline constexpr std::array<std::int8_t, 3> kIq2Levels = {8, 25, 43};

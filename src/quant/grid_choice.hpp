@@ -48,6 +48,10 @@ struct MagnitudeShape {
   static constexpr float kUnshrink = UnshrinkPercent / 100.0F;
   static std::span<const codebooks::Codeword> words() noexcept { return Words(); }
   static std::span<const codebooks::HalfPair> halves() noexcept { return Halves(); }
+  static const codebooks::ByFirstHalf& by_first_half() noexcept {
+    static const codebooks::ByFirstHalf table(Halves());
+    return table;
+  }
 };
 using ShapeIQ2_XXS =
     MagnitudeShape<blocks::IQ2_XXS, 8, 32, SignCode::even, 8, &codebooks::iq2_xxs, &codebooks::iq2_xxs_halves,

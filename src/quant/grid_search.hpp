@@ -20,14 +20,18 @@ struct alignas(64) CellResults {
   std::array<std::array<float, kMaxCells>, kTries> step{};  ///< in: unit (2 s + 1) factor of the cell's group
   std::array<std::array<float, kMaxCells>, kTries>
       gain{};  ///< out: what sum w (x - y)^2 falls below a constant by
+  /// out: the codeword, or what Cells::complete makes it of
   std::array<std::array<std::uint16_t, kMaxCells>, kTries> word{};
   std::array<std::array<std::uint8_t, kMaxCells>, kTries> negative_shift{};
 };
 
-/// Sums of a cell for its codeword: y = step v, sums of w x v and w v v.
-struct CellSums {
+/// Sums of w x y and w y y.
+struct BlockSums {
   float cross = 0, square = 0;
 };
+
+/// v of each weight of a super-block: y = unit (2 s + 1) factor v.
+using GridValues = std::array<float, blocks::kSuper>;
 
 /// State of one block during the sweeps.
 template <class Shape>
@@ -35,9 +39,16 @@ struct GridState {
   float unit = 0;
   float gain = -std::numeric_limits<float>::infinity();
   std::array<float, kGroupsOf<Shape>> scale{};
+  std::array<float, kCells<Shape>> step{};  ///< at which the codeword was chosen
   std::array<std::uint16_t, kCells<Shape>> word{};
   std::array<std::uint8_t, kCells<Shape>> negative_shift{};
 };
+
+/// Step of a group over the unit.
+template <class Shape>
+inline float multiple_of(const GridState<Shape>& state, std::size_t group) noexcept {
+  return Shape::kFactor * (2 * state.scale[group] + 1);
+}
 
 /// Steps of the scales beside each group's own; the standing one first.
 template <class Shape>
@@ -72,51 +83,27 @@ inline void take_best(const CellResults& results, GridState<Shape>& state) noexc
     state.scale[g] =
         std::clamp(state.scale[g] + neighbours[best], 0.0F, static_cast<float>(Shape::kScaleTop));
     state.gain += best_gain;
+    std::copy_n(results.step[best].begin() + g * per_group, per_group, state.step.begin() + g * per_group);
     std::copy_n(results.word[best].begin() + g * per_group, per_group, state.word.begin() + g * per_group);
     std::copy_n(results.negative_shift[best].begin() + g * per_group, per_group,
                 state.negative_shift.begin() + g * per_group);
   }
 }
 
-/// Sums of each group over its codewords.
-template <class Shape, class Cells>
-inline std::array<CellSums, kGroupsOf<Shape>> sum_groups(const Cells& cells,
-                                                         const GridState<Shape>& state) noexcept {
-  constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
-  std::array<CellSums, kGroupsOf<Shape>> groups{};
-  for (std::size_t c = 0; c < kCells<Shape>; ++c) {
-    const CellSums sums = cells.sums(c, state.word[c], state.negative_shift[c] != 0);
-    groups[c / per_group].cross += sums.cross;
-    groups[c / per_group].square += sums.square;
-  }
-  return groups;
-}
-
 /// Least-squares unit for the codewords that stand, as half.
 template <class Shape, class Cells>
 inline void refit_unit(const Cells& cells, GridState<Shape>& state) noexcept {
-  const auto groups = sum_groups(cells, state);
-  std::array<float, kGroupsOf<Shape>> cross, square;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    const float multiple = Shape::kFactor * (2 * state.scale[g] + 1);
-    cross[g] = groups[g].cross * multiple;
-    square[g] = groups[g].square * (multiple * multiple);
-  }
-  const float total = tree_sum(square);
-  if (!(total > 0)) return;
-  const float half = half_of(tree_sum(cross) / total);
+  const BlockSums sums = cells.sums(state);
+  if (!(sums.square > 0)) return;
+  const float half = half_of(sums.cross / sums.square);
   if (half > 0) state.unit = half;
 }
 
 /// The unit that undoes a part of the shrinking of least squares: docs/formats/blocks.md, "Shrinking".
 template <class Shape, class Cells>
 inline float unshrunk_unit(const Cells& cells, const GridState<Shape>& state) noexcept {
-  const auto groups = sum_groups(cells, state);
-  std::array<float, kGroupsOf<Shape>> cross;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    cross[g] = groups[g].cross * (state.unit * Shape::kFactor * (2 * state.scale[g] + 1));
-  }
-  return unshrunk(state.unit, Shape::kUnshrink, cells.error_of(state.gain), tree_sum(cross));
+  return unshrunk(state.unit, Shape::kUnshrink, cells.error_of(state.gain),
+                  state.unit * cells.sums(state).cross);
 }
 
 template <class Shape, class Cells>
@@ -138,6 +125,7 @@ inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
     set_steps(state, results);
     cells.search(results);
     take_best(results, state);
+    if constexpr (Cells::kCompletes) cells.complete(state.step, state.word);
     if (sweep == 1 || state.gain > best.gain) best = state;
     if (sweep < Shape::kSweeps) refit_unit<Shape>(cells, state);
   }

@@ -7,7 +7,8 @@
 #include "quant/grid_encoder.hpp"
 #include "quant/reference/decode_blocks.hpp"
 #include "quant/reference/families.hpp"
-#include "quant/reference/plain_cells.hpp"
+#include "quant/reference/plain_magnitudes.hpp"
+#include "quant/reference/plain_ternary.hpp"
 
 namespace llmq {
 namespace {

@@ -7,7 +7,8 @@
 
 #include "quant/grid_encoder.hpp"
 #include "quant/simd/dispatch.hpp"
-#include "quant/simd/vector_cells-inl.hpp"
+#include "quant/simd/vector_magnitudes-inl.hpp"
+#include "quant/simd/vector_ternary-inl.hpp"
 
 // type, name of its function
 #ifndef LLMQ_GRID_TYPES

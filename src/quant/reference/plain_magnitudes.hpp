@@ -1,0 +1,275 @@
+// Inner loops of the search of IQ2_* and IQ3_* (grid_search.hpp) in plain C++: one cell after the other.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "quant/reference/plain_cells.hpp"
+
+namespace llmq::reference {
+
+/// Nearest of a codebook's levels to a magnitude; the upper one of two equally near.
+template <class Shape>
+inline float nearest_magnitude(float value) noexcept {
+  if constexpr (Shape::kLevels.size() == 3) {
+    return value >= 34 ? 43.0F : value >= 16.5F ? 25.0F : 8.0F;
+  } else if constexpr (Shape::kLevels[7] == 15) {
+    return 1 + 2 * round_even(std::min(std::max((value - 1) * 0.5F, 0.0F), 7.0F));
+  } else {
+    return value >= 57 ? 62.0F : 4 + 8 * round_even(std::min(std::max((value - 4) * 0.125F, 0.0F), 6.0F));
+  }
+}
+
+/// IQ2_*, IQ3_*.
+template <class Shape>
+class MagnitudeCells {
+  static constexpr std::size_t kCell = Shape::kCell;
+  static constexpr std::size_t kHalf = kCell / 2;
+  static constexpr bool kEven = Shape::kSigns == SignCode::even;
+
+ public:
+  /// Cells of eight choose with their codeword which sign is wrong when the number of negatives is odd; where
+  /// eight weights are two cells, it is settled beforehand.
+  static constexpr bool kChoosesFlip = kEven && kCell == 8;
+  /// Without that choice what a codeword is worth is the sum of what its halves are worth: the search compares
+  /// first halves (leads), each with its best second half, and leaves open which that is.
+  static constexpr bool kCompletes = !kChoosesFlip;
+
+  /// @param x, weights  one super-block
+  MagnitudeCells(const float* x, const float* weights) noexcept : x_(x), weights_(weights) {
+    for (std::size_t i = 0; i < blocks::kSuper; ++i) magnitude_[i] = std::fabs(x[i]);
+    for (std::size_t k = 0; k < 32; ++k) {
+      unsigned negatives = 0;
+      for (std::size_t e = 0; e < 8; ++e) negatives |= (x[8 * k + e] < 0 ? 1u : 0u) << e;
+      signs_[k] = static_cast<std::uint8_t>(negatives);
+      odd_[k] = kEven && std::popcount(negatives) % 2 != 0;
+      if (kEven && !kChoosesFlip && odd_[k]) flip_cheapest(k);
+    }
+  }
+
+  /// |x|, below zero for a weight that got the wrong sign beforehand.
+  const float* magnitudes() const noexcept { return magnitude_.data(); }
+  /// True if one sign of these eight must be wrong.
+  bool is_odd(std::size_t eight) const noexcept { return odd_[eight]; }
+
+  /// Step of each group that fits it best with freely chosen levels.
+  void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
+    for (std::size_t g = 0; g < steps.size(); ++g) {
+      float top = 0;
+      for (std::size_t i = g * Shape::kGroup; i < (g + 1) * Shape::kGroup; ++i)
+        top = std::max(top, std::fabs(x_[i]));
+      StepFit best;
+      for (int k = 0; k < kFits && top >= kZeroGroup; ++k) {
+        const float step = top / Shape::kLevels.back() * (kFitFirst + kFitStride * static_cast<float>(k));
+        const float inverse = 1 / step;
+        float cross = 0, square = 0;
+        for (std::size_t i = g * Shape::kGroup; i < (g + 1) * Shape::kGroup; ++i) {
+          const float level = nearest_magnitude<Shape>(std::fabs(x_[i]) * inverse);
+          const float weighted = weights_[i] * level;
+          square += weighted * level;
+          cross += weighted * std::fabs(x_[i]);
+        }
+        best.offer(cross, square);
+      }
+      steps[g] = best.d;
+    }
+  }
+
+  /// Goes through the whole codebook for each cell and step.
+  void search(CellResults& results) const noexcept {
+    for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
+      if constexpr (kCompletes) {
+        search_halves(cell, results);
+      } else {
+        search_words(cell, results);
+      }
+    }
+  }
+
+  /// Codewords behind the leads that were found at these steps.
+  void complete(const std::array<float, kCells<Shape>>& steps,
+                std::array<std::uint16_t, kCells<Shape>>& words) const noexcept {
+    for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
+      const Scores second = half_scores(cell, kHalf, steps[cell]);
+      words[cell] = best_word(words[cell], second.data(), 1);
+    }
+  }
+
+  /// Sum of w (x - y)^2 of a block whose cells gain so much.
+  float error_of(float gain) const noexcept {
+    std::array<float, kPartialSums> squares{};
+    for (std::size_t i = 0; i < blocks::kSuper; ++i) squares[i % kPartialSums] += weights_[i] * x_[i] * x_[i];
+    return tree_sum(squares) - gain;
+  }
+
+  /// Sums over the block for codewords and multiples of the unit that stand.
+  BlockSums sums(const GridState<Shape>& state) const noexcept {
+    return plain_sums<Shape>(values_of(state), state, magnitude_.data(), weights_);
+  }
+
+  /// Signs for the codewords that were chosen.
+  void finish(GridChoice& choice) const noexcept {
+    choice.signs = signs_;
+    if constexpr (kChoosesFlip) {
+      const auto words = Shape::words();
+      for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
+        if (!odd_[cell]) continue;
+        const std::size_t flip = cheapest_flip(cell, words[choice.words[cell]]);
+        choice.signs[cell] = static_cast<std::uint8_t>(choice.signs[cell] ^ (1u << flip));
+      }
+    }
+  }
+
+ protected:
+  /// Of the codewords behind a lead, the one whose second half scores best.
+  /// @param scores  of second half h at h * stride
+  static std::uint16_t best_word(std::size_t lead, const float* scores, std::size_t stride) noexcept {
+    const auto& words = Shape::by_first_half();
+    std::size_t best = words.leads[lead].begin;
+    float best_score = scores[words.second[best] * stride];
+    for (std::size_t i = best + 1; i < words.leads[lead].end; ++i) {
+      const float score = scores[words.second[i] * stride];
+      if (score > best_score) best = i, best_score = score;
+    }
+    return words.word[best];
+  }
+
+  /// Levels of the weights, negative where the sign is wrong.
+  GridValues values_of(const GridState<Shape>& state) const noexcept {
+    GridValues values;
+    const auto words = Shape::words();
+    for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
+      const codebooks::Codeword& levels = words[state.word[cell]];
+      std::copy_n(levels.begin(), kCell, values.begin() + cell * kCell);
+      if (!kChoosesFlip || !odd_[cell]) continue;
+      float& wrong = values[cell * kCell + cheapest_flip(cell, levels)];
+      wrong = -wrong;
+    }
+    return values;
+  }
+
+  const float* x_;
+  const float* weights_;
+
+ private:
+  /// The weight of a cell whose wrong sign costs least.
+  std::size_t cheapest_flip(std::size_t cell, const codebooks::Codeword& levels) const noexcept {
+    std::size_t flip = 0;
+    float cheapest = std::numeric_limits<float>::infinity();
+    for (std::size_t e = 0; e < kCell; ++e) {
+      const std::size_t i = cell * kCell + e;
+      const float product = weights_[i] * magnitude_[i] * static_cast<float>(levels[e]);
+      if (product < cheapest) cheapest = product, flip = e;
+    }
+    return flip;
+  }
+
+  /// For every pattern of half a cell: 2 sum w x L, sum w L L, and what the cheapest wrong sign costs.
+  struct HalfSums {
+    std::array<float, Shape::kHalves> cross, square, flip;
+  };
+
+  /// For every pattern of half a cell: what it lowers sum w (x - step L)^2 by, over step.
+  using Scores = std::array<float, Shape::kHalves>;
+
+  void search_words(std::size_t cell, CellResults& results) const noexcept {
+    const HalfSums first = half_sums(cell, 0), second = half_sums(cell, kHalf);
+    const auto halves = Shape::halves();
+    std::array<float, kTries> best;
+    best.fill(-std::numeric_limits<float>::infinity());
+    for (std::size_t word = 0; word < halves.size(); ++word) {
+      const auto [a, b] = halves[word];
+      const float cross = first.cross[a] + second.cross[b] - std::min(first.flip[a], second.flip[b]);
+      const float square = first.square[a] + second.square[b];
+      for (std::size_t k = 0; k < kTries; ++k) {
+        const float score = cross - results.step[k][cell] * square;
+        if (!(score > best[k])) continue;
+        best[k] = score;
+        results.word[k][cell] = static_cast<std::uint16_t>(word);
+      }
+    }
+    for (std::size_t k = 0; k < kTries; ++k) results.gain[k][cell] = results.step[k][cell] * best[k];
+  }
+
+  void search_halves(std::size_t cell, CellResults& results) const noexcept {
+    const auto& words = Shape::by_first_half();
+    for (std::size_t k = 0; k < kTries; ++k) {
+      const float step = results.step[k][cell];
+      const Scores first = half_scores(cell, 0, step), second = half_scores(cell, kHalf, step);
+      float best = -std::numeric_limits<float>::infinity();
+      for (std::size_t index = 0; index < words.leads.size(); ++index) {
+        const auto [half, begin, end] = words.leads[index];
+        float best_second = second[words.second[begin]];
+        for (std::size_t i = begin + 1u; i < end; ++i) {
+          best_second = std::max(best_second, second[words.second[i]]);
+        }
+        const float score = first[half] + best_second;
+        if (!(score > best)) continue;
+        best = score;
+        results.word[k][cell] = static_cast<std::uint16_t>(index);
+      }
+      results.gain[k][cell] = step * best;
+    }
+  }
+
+  Scores half_scores(std::size_t cell, std::size_t from, float step) const noexcept {
+    Scores scores;
+    for (std::size_t pattern = 0; pattern < Shape::kHalves; ++pattern) {
+      std::size_t rest = pattern, place = Shape::kHalves;
+      float score = 0;
+      for (std::size_t e = 0; e < kHalf; ++e) {
+        place /= Shape::kLevels.size();
+        const float level = Shape::kLevels[rest / place];
+        rest %= place;
+        const std::size_t i = cell * kCell + from + e;
+        score += 2 * (weights_[i] * magnitude_[i]) * level - step * (weights_[i] * (level * level));
+      }
+      scores[pattern] = score;
+    }
+    return scores;
+  }
+
+  HalfSums half_sums(std::size_t cell, std::size_t from) const noexcept {
+    HalfSums sums;
+    for (std::size_t pattern = 0; pattern < Shape::kHalves; ++pattern) {
+      std::size_t rest = pattern, place = Shape::kHalves;
+      float cross = 0, square = 0, flip = std::numeric_limits<float>::infinity();
+      for (std::size_t e = 0; e < kHalf; ++e) {
+        place /= Shape::kLevels.size();
+        const float level = Shape::kLevels[rest / place];
+        rest %= place;
+        const std::size_t i = cell * kCell + from + e;
+        const float product = 2 * (weights_[i] * magnitude_[i]) * level;
+        cross += product;
+        square += weights_[i] * (level * level);
+        flip = std::min(flip, 2 * product);
+      }
+      sums.cross[pattern] = cross;
+      sums.square[pattern] = square;
+      sums.flip[pattern] = odd_[cell] ? flip : 0;
+    }
+    return sums;
+  }
+
+  /// The weight of eight whose sign counts least gets the wrong one.
+  void flip_cheapest(std::size_t k) noexcept {
+    std::size_t flip = 8 * k;
+    float cheapest = std::numeric_limits<float>::infinity();
+    for (std::size_t i = 8 * k; i < 8 * k + 8; ++i) {
+      const float cost = weights_[i] * x_[i] * x_[i];
+      if (cost < cheapest) cheapest = cost, flip = i;
+    }
+    magnitude_[flip] = -magnitude_[flip];
+    signs_[k] = static_cast<std::uint8_t>(signs_[k] ^ (1u << (flip - 8 * k)));
+  }
+
+  std::array<float, blocks::kSuper> magnitude_{};
+  std::array<std::uint8_t, 32> signs_{};
+  std::array<bool, 32> odd_{};
+};
+
+}  // namespace llmq::reference

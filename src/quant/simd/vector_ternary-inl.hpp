@@ -1,0 +1,166 @@
+// Inner loops of the search of IQ1_S and IQ1_M for vectors: see vector_cells-inl.hpp. Included once per instruction set.
+// SPDX-License-Identifier: Apache-2.0
+#if defined(LLMQ_VECTOR_TERNARY_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef LLMQ_VECTOR_TERNARY_INL_HPP
+#undef LLMQ_VECTOR_TERNARY_INL_HPP
+#else
+#define LLMQ_VECTOR_TERNARY_INL_HPP
+#endif
+
+#include <limits>
+
+#include <hwy/highway.h>
+
+#include "quant/reference/plain_ternary.hpp"
+#include "quant/simd/vector_cells-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace llmq::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// IQ1_S, IQ1_M.
+template <class Shape>
+class TernaryCells : public reference::TernaryCells<Shape> {
+  using Base = reference::TernaryCells<Shape>;
+  static constexpr std::size_t kCell = 8;
+
+ public:
+  HWY_NOINLINE TernaryCells(const float* x, const float* weights) noexcept
+      : Base(x, weights), cell_x_(x), cell_w_(weights) {}
+
+  HWY_NOINLINE void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
+    const GroupLane<Shape> d;
+    const Transposed<Shape::kGroup> x(this->x_), w(this->weights_);
+    for (std::size_t part = 0; part < steps.size(); part += hn::Lanes(d)) {
+      const auto top = largest_magnitude(d, x, part);
+      StepFits<GroupLane<Shape>> best{hn::Zero(d), hn::Zero(d)};
+      for (int k = 0; k < kFits; ++k) {
+        const auto step =
+            hn::Mul(top, hn::Set(d, kTernaryFitFirst + kTernaryFitStride * static_cast<float>(k)));
+        const auto inverse = hn::Div(hn::Set(d, 1.0F), step);
+        auto cross = hn::Zero(d), square = hn::Zero(d);
+        for (std::size_t unit = 0; unit < Shape::kGroup; unit += Shape::kShiftCells * kCell) {
+          FreeSums up{hn::Zero(d), hn::Zero(d)}, down = up;
+          for (std::size_t e = unit; e < unit + Shape::kShiftCells * kCell; ++e) {
+            const auto value = x.at(d, e, part), weight = w.at(d, e, part);
+            up.add(value, weight, inverse, kIq1Shift);
+            down.add(value, weight, inverse, -kIq1Shift);
+          }
+          const auto is_down = hn::Gt(down.explained(step), up.explained(step));
+          cross = hn::Add(cross, hn::IfThenElse(is_down, down.cross, up.cross));
+          square = hn::Add(square, hn::IfThenElse(is_down, down.square, up.square));
+        }
+        best.offer(d, cross, square);
+      }
+      const auto found = hn::IfThenElseZero(hn::Ge(top, hn::Set(d, kZeroGroup)), best.step);
+      hn::StoreU(found, d, steps.data() + part);
+    }
+  }
+
+  HWY_NOINLINE BlockSums sums(const GridState<Shape>& state) const noexcept {
+    return block_sums<Shape>(this->values_of(state), state, this->x_, this->weights_);
+  }
+
+  HWY_NOINLINE void search(CellResults& results) const noexcept {
+    for (std::size_t k = 0; k < kTries; ++k) {
+      alignas(64) float up[kCells<Shape>], down[kCells<Shape>];
+      std::uint16_t code_up[kCells<Shape>], code_down[kCells<Shape>];
+      for (std::size_t cell = 0; cell < kCells<Shape>; cell += hn::Lanes(kLane)) {
+        const auto step = hn::LoadU(kLane, results.step[k].data() + cell);
+        best_codes(cell, step, kIq1Shift, up, code_up);
+        best_codes(cell, step, -kIq1Shift, down, code_down);
+      }
+      for (std::size_t unit = 0; unit < kCells<Shape>; unit += Shape::kShiftCells) {
+        float error_up = 0, error_down = 0;
+        for (std::size_t c = unit; c < unit + Shape::kShiftCells; ++c) {
+          error_up += up[c];
+          error_down += down[c];
+        }
+        const bool is_down = error_down < error_up;
+        for (std::size_t c = unit; c < unit + Shape::kShiftCells; ++c) {
+          results.gain[k][c] = -(is_down ? down[c] : up[c]);
+          results.word[k][c] = is_down ? code_down[c] : code_up[c];
+          results.negative_shift[k][c] = is_down ? 1 : 0;
+        }
+      }
+    }
+  }
+
+ private:
+
+  struct FreeSums {
+    using D = GroupLane<Shape>;
+    using V = hn::VFromD<D>;
+    HWY_INLINE void add(V x, V weight, V inverse, float shift) {
+      const D d;
+      const auto delta = hn::Set(d, shift);
+      const auto level = round_lanes(d, clamp_lanes(d, hn::Sub(hn::Mul(x, inverse), delta), -1, 1));
+      const auto value = hn::Add(level, delta);
+      const auto weighted = hn::Mul(weight, value);
+      square = hn::Add(square, hn::Mul(weighted, value));
+      cross = hn::Add(cross, hn::Mul(weighted, x));
+    }
+    HWY_INLINE V explained(V step) const {
+      return hn::Sub(hn::Mul(hn::Set(D(), 2.0F), cross), hn::Mul(step, square));
+    }
+    V cross, square;
+  };
+
+  HWY_INLINE void best_codes(std::size_t cell, Vec step, float shift, float* errors,
+                             std::uint16_t* codes) const {
+    const hn::RebindToSigned<Lane> di;
+    const auto zero = hn::Zero(kLane), one = hn::Set(kLane, 1.0F), delta = hn::Set(kLane, shift);
+    const auto inverse = hn::Div(one, step);
+    Vec cost[kCell];
+    auto error = zero;
+    auto code = hn::Zero(di);
+    for (std::size_t e = 0; e < kCell; ++e) {
+      const auto x = cell_x_.at(kLane, e, cell), w = cell_w_.at(kLane, e, cell);
+      const auto value = hn::Sub(hn::Mul(x, inverse), delta);
+      const auto level = round_lanes(kLane, clamp_lanes(kLane, value, -1, 1));
+      const auto rest = hn::Sub(x, hn::Mul(step, hn::Add(level, delta)));
+      const auto is_zero = hn::Eq(level, zero);
+      const auto up = hn::Gt(value, zero);
+      const auto toward = hn::IfThenElse(up, one, hn::Neg(one));
+      const auto move = hn::IfThenElse(is_zero, toward, hn::Neg(level));
+      const auto crossing = hn::Mul(hn::Set(kLane, 2.0F), hn::Mul(move, rest));
+      cost[e] = hn::Mul(w, hn::Mul(step, hn::Sub(step, crossing)));
+      error = hn::Add(error, hn::Mul(w, hn::Mul(rest, rest)));
+      const auto of_zero = hn::IfThenElse(hn::RebindMask(di, up), hn::Set(di, 2), hn::Set(di, 1));
+      const auto of_one = hn::IfThenElseZero(hn::RebindMask(di, hn::Gt(level, zero)), hn::Set(di, 3));
+      const auto bits = hn::IfThenElse(hn::RebindMask(di, is_zero), of_zero, of_one);
+      code = hn::Or(code, hn::ShiftLeftSame(bits, static_cast<int>(2 * e)));
+    }
+    const auto& members = codebooks::iq1_members();
+    const auto near = hn::GatherIndex(di, members.near.data(), code);
+    const auto far = hn::GatherIndex(di, members.far.data(), code);
+    const auto infinity = hn::Set(kLane, std::numeric_limits<float>::infinity());
+    const auto is_member = [&](auto set, std::size_t bit) HWY_ATTR {
+      return hn::RebindMask(kLane, hn::TestBit(set, hn::Set(di, static_cast<std::int32_t>(1u << bit))));
+    };
+    auto best = hn::IfThenElse(is_member(near, 0), zero, infinity);
+    auto flip = hn::Zero(di);
+    const auto offer = [&](auto member, auto price, std::size_t j) HWY_ATTR {
+      const auto better = hn::And(member, hn::Lt(price, best));
+      best = hn::IfThenElse(better, price, best);
+      flip = hn::IfThenElse(hn::RebindMask(di, better), hn::Set(di, codebooks::kTernaryFlips[j]), flip);
+    };
+    for (std::size_t e = 0; e < kCell; ++e) offer(is_member(near, 1 + e), cost[e], 1 + e);
+    std::size_t pair = 0;
+    for (std::size_t e = 0; e < kCell; ++e) {
+      for (std::size_t f = e + 1; f < kCell; ++f, ++pair) {
+        offer(is_member(far, pair), hn::Add(cost[e], cost[f]), 9 + pair);
+      }
+    }
+    hn::StoreU(hn::Add(error, best), kLane, errors + cell);
+    const hn::Rebind<std::uint16_t, decltype(di)> du16;
+    hn::StoreU(hn::DemoteTo(du16, hn::Xor(code, flip)), du16, codes + cell);
+  }
+
+  Transposed<kCell> cell_x_, cell_w_;
+};
+
+}  // namespace llmq::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
