@@ -36,7 +36,7 @@ struct Cell {
   bool same_decoding = true;  ///< our decoder returns the reference's values
 };
 
-/// Both sides encode the same rows; the reference decodes both. Speeds are medians of CPU time; `seconds`
+/// Both sides encode the same rows; the reference decodes both. Speeds are the best CPU times; `seconds`
 /// bounds the repetitions of each of the two comparisons, one of which is always made.
 Cell measure(const Peer& peer, GgmlType type, const Rows& rows, Importance importance, double seconds);
 

@@ -71,6 +71,10 @@ using ShapeIQ4_NL =
 using ShapeIQ4_XS =
     SignedShape<blocks::IQ4_XS, 32, 8, Levels::iq4, 0, -32, PlainWeight::square, Spread::super_block, 2>;
 
+template <class Shape>
+inline constexpr bool kIsAffine = requires {
+  Shape::kMinTop;
+};
 /// Weights of a block of a shape.
 template <class Shape>
 inline constexpr std::size_t kBlockElems = Shape::kGroup* Shape::kGroups;
@@ -81,13 +85,18 @@ struct Starts {
   float stride;
 };
 inline constexpr Starts kAffineStarts{5, 0.2F};
-inline constexpr Starts kSignedStarts{4, 0.25F};  ///< of either sign
-inline constexpr Starts kIq4Starts{5, 2.0F};      ///< for levels -127..113, of either sign
+/// Of either sign; the levels of IQ4 are -127..113.
+template <class Shape>
+inline constexpr Starts kSignedStarts = Shape::kLevels == Levels::iq4 ? Starts{5, 2.0F} : Starts{4, 0.25F};
+template <>
+inline constexpr Starts kSignedStarts<ShapeQ6_K>{0, 0.5F};
+template <>
+inline constexpr Starts kSignedStarts<ShapeQ3_K>{2, 0.5F};
 /// After the starts the best one's scale is varied by these factors; least squares follows each time.
 inline constexpr float kAffineVariations[] = {1.0F, 0.9F, 1.1F, 0.95F, 1.05F, 1.0F};
 inline constexpr float kSignedVariations[] = {1.0F};
 /// Sweeps over all groups of a block, its unit refitted between them; starts of the unit of signed types.
-/// Scales of eight bits are so fine that more of either gain little.
+/// Where two or one are set more gain little.
 template <class Shape>
 inline constexpr int kSweeps = 3;
 template <class Shape>
@@ -99,7 +108,15 @@ inline constexpr int kSweeps<ShapeQ3_K> = 2;
 template <>
 inline constexpr std::size_t kUnitStarts<ShapeQ3_K> = 2;
 template <>
-inline constexpr std::size_t kUnitStarts<ShapeQ6_K> = 2;
+inline constexpr std::size_t kUnitStarts<ShapeQ6_K> = 1;
+/// Of a scale or minimum, the standing one first. A sweep tries those within its radius: one, or in the first
+/// sweep over groups of signed levels this one. It weighs what will be decoded, so that where scales are fine
+/// it finds more than as many starts.
+inline constexpr float kNeighbours[] = {0, -1, 1, -2, 2, -3, 3, -4, 4};
+template <class Shape>
+inline constexpr int kFirstRadius = 1;
+template <>
+inline constexpr int kFirstRadius<ShapeQ6_K> = 4;
 inline constexpr float kZeroGroup = 1e-15F;  ///< groups below it have the scale 0
 
 }  // namespace llmq

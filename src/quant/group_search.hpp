@@ -130,7 +130,7 @@ inline void improve(GroupsType& groups, int radius,
   Trial trial;
   for (int sweep = 1; sweep <= kSweeps<Shape>; ++sweep) {
     for (std::size_t b = 0; b < best.size(); ++b) to_trial(current[b], b * groups_of_block, trial);
-    groups.sweep(radius, trial);
+    groups.sweep(sweep == 1 && radius > 0 ? kFirstRadius<Shape> : radius, trial);
     if (sweep < kSweeps<Shape>) groups.sum_up(trial);
     for (std::size_t b = 0; b < best.size(); ++b) {
       from_trial(trial, b * groups_of_block, current[b]);
@@ -158,8 +158,10 @@ inline void unshrink(GroupsType& groups, Trial& trial,
     std::array<float, count> cross;
     for (std::size_t j = 0; j < count; ++j) {
       const std::size_t slot = b * count + j;
-      cross[j] = trial.unit[slot] * trial.scale[slot] * trial.sum_xl[slot] -
-                 trial.unit_min[slot] * trial.minimum[slot] * groups.sums().x[slot];
+      cross[j] = trial.unit[slot] * trial.scale[slot] * trial.sum_xl[slot];
+      if constexpr (kIsAffine<Shape>) {
+        cross[j] -= trial.unit_min[slot] * trial.minimum[slot] * groups.sums().x[slot];
+      }
     }
     const float sum = tree_sum(cross);
     best[b].unit = unshrunk(best[b].unit, Shape::kUnshrink, best[b].error, sum);

@@ -13,11 +13,6 @@
 
 namespace llmq {
 
-template <class Shape>
-inline constexpr bool kIsAffine = requires {
-  Shape::kTop;
-};
-
 /// @tparam GroupsType  inner loops for the shape
 template <class Shape, class GroupsType>
 inline void encode_linear_row(std::span<const float> row, std::span<const float> importance,

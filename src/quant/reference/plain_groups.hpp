@@ -14,8 +14,6 @@
 
 namespace llmq::reference {
 
-inline constexpr float kNeighbours[] = {0, -1, 1};  ///< of a scale or minimum, the standing one first
-
 /// What both kinds of groups share: weights of sixteen groups back to back.
 template <class Shape>
 class Groups {
@@ -23,15 +21,7 @@ class Groups {
   static constexpr std::size_t kGroup = Shape::kGroup;
 
   /// @param x, weights  kSlots groups of kGroup
-  Groups(const float* x, const float* weights) noexcept : x_(x), weights_(weights) {
-    for (std::size_t slot = 0; slot < kSlots; ++slot) {
-      for (std::size_t i = 0; i < kGroup; ++i) {
-        sums_.w[slot] += weights_of(slot)[i];
-        sums_.x[slot] += weights_of(slot)[i] * values_of(slot)[i];
-      }
-    }
-  }
-  const GroupSums& sums() const noexcept { return sums_; }
+  Groups(const float* x, const float* weights) noexcept : x_(x), weights_(weights) {}
 
   /// Weights of one block in the objective: weigh_block.
   static void weigh(const float* x, std::span<const float> importance, float row_mean_square,
@@ -50,7 +40,6 @@ class Groups {
  private:
   const float* x_;
   const float* weights_;
-  GroupSums sums_;
 };
 
 /// y = d q - m, q in 0..kTop.
@@ -62,7 +51,15 @@ class AffineGroups : public Groups<Shape> {
   static constexpr bool kMinimumBelowZero = Shape::kGroups > 1;  ///< the format stores m >= 0 only
 
  public:
-  using Base::Base;
+  AffineGroups(const float* x, const float* weights) noexcept : Base(x, weights) {
+    for (std::size_t slot = 0; slot < kSlots; ++slot) {
+      for (std::size_t i = 0; i < kGroup; ++i) {
+        sums_.w[slot] += this->weights_of(slot)[i];
+        sums_.x[slot] += this->weights_of(slot)[i] * this->values_of(slot)[i];
+      }
+    }
+  }
+  const GroupSums& sums() const noexcept { return sums_; }
 
   /// Real scale and minimum of every group.
   void fit(PerSlot& d, PerSlot& minimum) const noexcept {
@@ -173,7 +170,7 @@ class AffineGroups : public Groups<Shape> {
       sum_ll += weighted * level;
       sum_xl += weighted * x[i];
     }
-    const float sum_w = this->sums().w[slot], sum_x = this->sums().x[slot];
+    const float sum_w = sums_.w[slot], sum_x = sums_.x[slot];
     const float determinant = sum_w * sum_ll - sum_l * sum_l;
     if (!(determinant > 0)) return;
     Fit fit{(sum_w * sum_xl - sum_x * sum_l) / determinant, (sum_ll * sum_x - sum_l * sum_xl) / determinant,
@@ -196,6 +193,8 @@ class AffineGroups : public Groups<Shape> {
     }
     return error;
   }
+
+  GroupSums sums_;
 };
 
 /// Index of the nearest of the sixteen levels of IQ4; the upper one of two equally near.
@@ -289,7 +288,7 @@ class SignedGroups : public Groups<Shape> {
     if (!(std::fabs(top) >= kZeroGroup)) return 0;
     // The largest value goes to the lowest level or, the other way round, near the highest.
     constexpr float outer = kIq4 ? 127.0F : kHalf;
-    constexpr Starts starts = kIq4 ? kIq4Starts : kSignedStarts;
+    constexpr Starts starts = kSignedStarts<Shape>;
     Fit best;
     for (const float sign : {-1.0F, 1.0F}) {
       for (int step = -starts.steps; step <= starts.steps; ++step) {

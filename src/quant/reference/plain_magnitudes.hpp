@@ -35,8 +35,8 @@ class MagnitudeCells {
   /// Cells of eight choose with their codeword which sign is wrong when the number of negatives is odd; where
   /// eight weights are two cells, it is settled beforehand.
   static constexpr bool kChoosesFlip = kEven && kCell == 8;
-  /// Without that choice what a codeword is worth is the sum of what its halves are worth: the search compares
-  /// first halves (leads), each with its best second half, and leaves open which that is.
+  /// Without that choice what a codeword is worth is the sum of what its halves are worth: the search
+  /// compares first halves (leads), each with its best second half, and leaves open which that is.
   static constexpr bool kCompletes = !kChoosesFlip;
 
   /// @param x, weights  one super-block

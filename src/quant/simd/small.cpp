@@ -36,16 +36,21 @@ HWY_INLINE float ternary_scale(const float* x, const float* weights) {
   constexpr std::size_t elems = blocks::kSuper;
   const float top = largest_magnitude(x, elems);
   if (!(top >= kZeroGroup)) return 0;
+  alignas(64) float magnitudes[elems], products[elems];
+  for (std::size_t i = 0; i < elems; i += kLanes) {
+    const auto magnitude = hn::Abs(hn::LoadU(kLane, x + i));
+    hn::Store(magnitude, kLane, magnitudes + i);
+    hn::Store(hn::Mul(hn::Load(kLane, weights + i), magnitude), kLane, products + i);
+  }
   float best = 0, best_gain = 0;
   const auto try_threshold = [&](float threshold) HWY_ATTR {
     const auto limit = hn::Set(kLane, threshold);
     PartialSums sum_x, sum_w;
-    for (std::size_t i = 0; i < elems; i += kLanes) {
-      const auto magnitude = hn::Abs(hn::LoadU(kLane, x + i));
-      const auto weight = hn::IfThenElseZero(hn::Gt(magnitude, limit), hn::LoadU(kLane, weights + i));
-      sum_x.add(i, hn::Mul(weight, magnitude));
-      sum_w.add(i, weight);
-    }
+    for_partials(elems, [&](std::size_t i, std::size_t part) HWY_ATTR {
+      const auto above = hn::Gt(hn::Load(kLane, magnitudes + i), limit);
+      sum_x.add(part, hn::IfThenElseZero(above, hn::Load(kLane, products + i)));
+      sum_w.add(part, hn::IfThenElseZero(above, hn::Load(kLane, weights + i)));
+    });
     const float above_x = sum_x.sum(), above_w = sum_w.sum();
     const float d = above_x / above_w;
     const float gain = d * above_x;
@@ -101,11 +106,11 @@ HWY_INLINE float mxfp4_error(const float* x, const float* weights, int exponent)
   const auto scale = hn::Set(kLane, mxfp4_scale(exponent));
   const auto inverse = hn::Set(kLane, 1 / mxfp4_scale(exponent));
   PartialSums error;
-  for (std::size_t i = 0; i < blocks::kSmall; i += kLanes) {
+  for_partials(blocks::kSmall, [&](std::size_t i, std::size_t part) HWY_ATTR {
     const auto magnitude = hn::Abs(hn::LoadU(kLane, x + i));
     const auto difference = hn::Sub(magnitude, hn::Mul(scale, nearest_fp4(hn::Mul(magnitude, inverse))));
-    error.add(i, hn::Mul(hn::LoadU(kLane, weights + i), hn::Mul(difference, difference)));
-  }
+    error.add(part, hn::Mul(hn::LoadU(kLane, weights + i), hn::Mul(difference, difference)));
+  });
   return error.sum();
 }
 

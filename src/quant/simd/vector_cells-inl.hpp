@@ -36,11 +36,7 @@ HWY_INLINE hn::VFromD<D> clamp_lanes(D d, hn::VFromD<D> value, float low, float 
 template <std::size_t Part>
 struct alignas(64) Transposed {
   static constexpr std::size_t kParts = blocks::kSuper / Part;
-  HWY_INLINE explicit Transposed(const float* from) {
-    for (std::size_t part = 0; part < kParts; ++part) {
-      for (std::size_t e = 0; e < Part; ++e) values[e * kParts + part] = from[part * Part + e];
-    }
-  }
+  HWY_INLINE explicit Transposed(const float* from) { transpose<Part, kParts>(from, values); }
   template <class D>
   HWY_INLINE hn::VFromD<D> at(D d, std::size_t e, std::size_t part) const {
     return hn::LoadU(d, values + e * kParts + part);
@@ -74,12 +70,12 @@ template <class Shape>
 HWY_INLINE BlockSums block_sums(const GridValues& values, const GridState<Shape>& state, const float* x,
                                 const float* weights) {
   PartialSums cross, square;
-  for (std::size_t i = 0; i < blocks::kSuper; i += kLanes) {
+  for_partials(blocks::kSuper, [&](std::size_t i, std::size_t part) HWY_ATTR {
     const auto y = hn::Mul(set(multiple_of(state, i / Shape::kGroup)), hn::LoadU(kLane, values.data() + i));
     const auto weighted = hn::Mul(hn::LoadU(kLane, weights + i), y);
-    cross.add(i, hn::Mul(weighted, hn::LoadU(kLane, x + i)));
-    square.add(i, hn::Mul(weighted, y));
-  }
+    cross.add(part, hn::Mul(weighted, hn::LoadU(kLane, x + i)));
+    square.add(part, hn::Mul(weighted, y));
+  });
   return {cross.sum(), square.sum()};
 }
 

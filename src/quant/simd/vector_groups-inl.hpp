@@ -18,8 +18,6 @@ HWY_BEFORE_NAMESPACE();
 namespace llmq::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr int kNeighbours[] = {0, -1, 1};
-
 HWY_INLINE Vec within(Vec value, float low, float high) {
   return hn::Min(hn::Max(value, set(low)), set(high));
 }
@@ -31,23 +29,9 @@ class Groups {
   static constexpr std::size_t kGroup = Shape::kGroup;
 
   HWY_NOINLINE Groups(const float* x, const float* weights) : by_group_(x) {
-    for (std::size_t slot = 0; slot < kSlots; ++slot) {
-      for (std::size_t i = 0; i < kGroup; ++i) {
-        x_[i * kSlots + slot] = x[slot * kGroup + i];
-        w_[i * kSlots + slot] = weights[slot * kGroup + i];
-      }
-    }
-    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
-      auto sum_w = hn::Zero(kLane), sum_x = hn::Zero(kLane);
-      for (std::size_t i = 0; i < kGroup; ++i) {
-        sum_w = hn::Add(sum_w, w(i, slot));
-        sum_x = hn::Add(sum_x, hn::Mul(w(i, slot), x_at(i, slot)));
-      }
-      hn::Store(sum_w, kLane, sums_.w.data() + slot);
-      hn::Store(sum_x, kLane, sums_.x.data() + slot);
-    }
+    transpose<kGroup, kSlots>(x, x_);
+    transpose<kGroup, kSlots>(weights, w_);
   }
-  const GroupSums& sums() const noexcept { return sums_; }
 
   static HWY_NOINLINE void weigh(const float* x, std::span<const float> importance, float row_mean_square,
                                  float* weights) noexcept {
@@ -81,7 +65,6 @@ class Groups {
   const float* by_group_;
   alignas(64) float x_[kSlots * kGroup];
   alignas(64) float w_[kSlots * kGroup];
-  GroupSums sums_;
 };
 
 template <class Shape>
@@ -92,7 +75,18 @@ class AffineGroups : public Groups<Shape> {
   static constexpr bool kMinimumBelowZero = Shape::kGroups > 1;
 
  public:
-  using Base::Base;
+  HWY_NOINLINE AffineGroups(const float* x, const float* weights) : Base(x, weights) {
+    for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
+      auto sum_w = hn::Zero(kLane), sum_x = hn::Zero(kLane);
+      for (std::size_t i = 0; i < kGroup; ++i) {
+        sum_w = hn::Add(sum_w, this->w(i, slot));
+        sum_x = hn::Add(sum_x, hn::Mul(this->w(i, slot), this->x_at(i, slot)));
+      }
+      Base::store(sum_w, sums_.w, slot);
+      Base::store(sum_x, sums_.x, slot);
+    }
+  }
+  const GroupSums& sums() const noexcept { return sums_; }
 
   HWY_NOINLINE void fit(PerSlot& d, PerSlot& minimum) const noexcept {
     for (std::size_t slot = 0; slot < kSlots; slot += hn::Lanes(kLane)) {
@@ -196,7 +190,7 @@ class AffineGroups : public Groups<Shape> {
       sum_ll = hn::Add(sum_ll, hn::Mul(weighted, level));
       sum_xl = hn::Add(sum_xl, hn::Mul(weighted, x));
     }
-    const auto sum_w = Base::load(this->sums().w, slot), sum_x = Base::load(this->sums().x, slot);
+    const auto sum_w = Base::load(sums_.w, slot), sum_x = Base::load(sums_.x, slot);
     const auto determinant = hn::Sub(hn::Mul(sum_w, sum_ll), hn::Mul(sum_l, sum_l));
     const auto determined = hn::Gt(determinant, hn::Zero(kLane));
     auto d = hn::Div(hn::Sub(hn::Mul(sum_w, sum_xl), hn::Mul(sum_x, sum_l)), determinant);
@@ -223,10 +217,10 @@ class AffineGroups : public Groups<Shape> {
     const auto scale = Base::load(trial.scale, slot), minimum = Base::load(trial.minimum, slot);
     auto best = set(std::numeric_limits<float>::infinity());
     auto best_scale = scale, best_minimum = minimum;
-    for (const int a : kNeighbours) {
-      const auto s = within(hn::Add(scale, set(static_cast<float>(a))), 0, Shape::kScaleTop);
-      for (const int b : kNeighbours) {
-        const auto m = within(hn::Add(minimum, set(static_cast<float>(b))), 0, Shape::kMinTop);
+    for (std::size_t a = 0; a < 3; ++a) {
+      const auto s = within(hn::Add(scale, set(kNeighbours[a])), 0, Shape::kScaleTop);
+      for (std::size_t b = 0; b < 3; ++b) {
+        const auto m = within(hn::Add(minimum, set(kNeighbours[b])), 0, Shape::kMinTop);
         const auto error = error_of(slot, hn::Mul(unit, s), hn::Mul(unit_min, m));
         const auto better = hn::Lt(error, best);
         best = hn::IfThenElse(better, error, best);
@@ -249,6 +243,8 @@ class AffineGroups : public Groups<Shape> {
     }
     return error;
   }
+
+  GroupSums sums_;
 };
 
 }  // namespace llmq::simd::HWY_NAMESPACE

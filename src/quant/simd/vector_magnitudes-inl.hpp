@@ -1,5 +1,5 @@
-// Inner loops of the search of IQ2_* and IQ3_* for vectors: see vector_cells-inl.hpp. Included once per instruction set.
-// SPDX-License-Identifier: Apache-2.0
+// Inner loops of the search of IQ2_* and IQ3_* for vectors: see vector_cells-inl.hpp. Included once per
+// instruction set. SPDX-License-Identifier: Apache-2.0
 #if defined(LLMQ_VECTOR_MAGNITUDES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef LLMQ_VECTOR_MAGNITUDES_INL_HPP
 #undef LLMQ_VECTOR_MAGNITUDES_INL_HPP
@@ -107,7 +107,6 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
   }
 
  private:
-
   struct alignas(64) HalfSums {
     float cross[Shape::kHalves][kLanes];
     float square[Shape::kHalves][kLanes];
@@ -117,9 +116,7 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
   /// What each pattern of half a cell is worth at each of the steps.
   template <std::size_t Steps>
   struct alignas(64) Scores {
-    HWY_INLINE Vec at(std::size_t pattern, std::size_t k) const {
-      return hn::Load(kLane, of[pattern][k]);
-    }
+    HWY_INLINE Vec at(std::size_t pattern, std::size_t k) const { return hn::Load(kLane, of[pattern][k]); }
     float of[Shape::kHalves][Steps][kLanes];
   };
 

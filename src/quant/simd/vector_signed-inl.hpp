@@ -92,7 +92,7 @@ class SignedGroups : public Groups<Shape> {
       auto best = set(std::numeric_limits<float>::infinity());
       auto best_scale = scale;
       for (std::size_t a = 0; a < static_cast<std::size_t>(2 * radius + 1); ++a) {
-        auto s = hn::Add(scale, set(static_cast<float>(kNeighbours[a])));
+        auto s = hn::Add(scale, set(kNeighbours[a]));
         if (radius > 0) s = within(s, Shape::kScaleLow, -Shape::kScaleLow - 1);
         const auto error = error_of(slot, hn::Mul(unit, s));
         const auto better = hn::Lt(error, best);
@@ -162,7 +162,7 @@ class SignedGroups : public Groups<Shape> {
       top = hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Abs(top)), x, top);
     }
     constexpr float outer = kIq4 ? 127.0F : kHalf;
-    constexpr Starts starts = kIq4 ? kIq4Starts : kSignedStarts;
+    constexpr Starts starts = kSignedStarts<Shape>;
     Fit best{hn::Zero(kLane), hn::Zero(kLane)};
     for (const float sign : {-1.0F, 1.0F}) {
       for (int step = -starts.steps; step <= starts.steps; ++step) {

@@ -1,5 +1,5 @@
-// Inner loops of the search of IQ1_S and IQ1_M for vectors: see vector_cells-inl.hpp. Included once per instruction set.
-// SPDX-License-Identifier: Apache-2.0
+// Inner loops of the search of IQ1_S and IQ1_M for vectors: see vector_cells-inl.hpp. Included once per
+// instruction set. SPDX-License-Identifier: Apache-2.0
 #if defined(LLMQ_VECTOR_TERNARY_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef LLMQ_VECTOR_TERNARY_INL_HPP
 #undef LLMQ_VECTOR_TERNARY_INL_HPP
@@ -87,7 +87,6 @@ class TernaryCells : public reference::TernaryCells<Shape> {
   }
 
  private:
-
   struct FreeSums {
     using D = GroupLane<Shape>;
     using V = hn::VFromD<D>;
