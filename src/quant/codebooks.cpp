@@ -131,17 +131,13 @@ const TernaryMembers& iq1_members() noexcept {
     auto members = std::make_unique<TernaryMembers>();
     const auto index = iq1_index_of_code();
     for (std::size_t code = 0; code < 65536; ++code) {
-      std::uint32_t near = 0, far = 0;
+      std::array<std::uint32_t, 2> leads{};
       for (std::size_t j = 0; j < kTernaryFlips.size(); ++j) {
-        if (index[code ^ kTernaryFlips[j]] < 0) continue;
-        if (j < 9) {
-          near |= 1u << j;
-        } else {
-          far |= 1u << (j - 9);
-        }
+        if (index[code ^ static_cast<std::size_t>(kTernaryFlips[j])] < 0) continue;
+        leads[j < 9 ? 0 : 1] |= 0x80000000u >> (j < 9 ? j : j - 9);
       }
-      members->near[code] = static_cast<std::int32_t>(near);
-      members->far[code] = static_cast<std::int32_t>(far);
+      (*members)[2 * code] = static_cast<std::int32_t>(leads[0]);
+      (*members)[2 * code + 1] = static_cast<std::int32_t>(leads[1]);
     }
     return members;
   }();

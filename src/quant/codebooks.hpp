@@ -52,22 +52,27 @@ inline constexpr std::array<std::int8_t, 8> kIq3SLevels = {1, 3, 5, 7, 9, 11, 13
 /// Eight values of -1, 0, 1 as two bits each: 0 is -1, 1 and 2 are 0, 3 is 1. Which of the two zeros says
 /// where the value would go next, so that flipping the lower bit moves any value to its second best.
 inline constexpr std::array<std::int8_t, 4> kTernaryOfCode = {-1, 0, 0, 1};
+/// Two of eight values, in order.
+inline constexpr std::array<std::array<std::uint8_t, 2>, 28> kTernaryPairs = [] {
+  std::array<std::array<std::uint8_t, 2>, 28> pairs{};
+  std::size_t count = 0;
+  for (std::uint8_t e = 0; e < 8; ++e) {
+    for (std::uint8_t f = static_cast<std::uint8_t>(e + 1); f < 8; ++f) pairs[count++] = {e, f};
+  }
+  return pairs;
+}();
 /// What may be flipped at once: nothing, one value, two values. Bit 2e: value e. From every code, one of
 /// these leads to a codeword of IQ1 (tests/unit/quant/test_grid.cpp goes through all of them).
-inline constexpr std::array<std::uint16_t, 37> kTernaryFlips = [] {
-  std::array<std::uint16_t, 37> flips{};
+inline constexpr std::array<std::int32_t, 37> kTernaryFlips = [] {
+  std::array<std::int32_t, 37> flips{};
   std::size_t count = 1;
-  for (unsigned e = 0; e < 8; ++e) flips[count++] = static_cast<std::uint16_t>(1u << (2 * e));
-  for (unsigned e = 0; e < 8; ++e) {
-    for (unsigned f = e + 1; f < 8; ++f)
-      flips[count++] = static_cast<std::uint16_t>((1u << (2 * e)) | (1u << (2 * f)));
-  }
+  for (int e = 0; e < 8; ++e) flips[count++] = 1 << (2 * e);
+  for (const auto& [e, f] : kTernaryPairs) flips[count++] = (1 << (2 * e)) | (1 << (2 * f));
   return flips;
 }();
-/// Of each code, which flips lead to codewords: the first nine flips as bits of `near`, the others of `far`.
-struct TernaryMembers {
-  std::array<std::int32_t, 65536> near, far;
-};
+/// Of each code c, which flips lead to codewords, the first of them in the sign bit: flips 0 to 8 at 2 c, the
+/// others at 2 c + 1.
+using TernaryMembers = std::array<std::int32_t, 2 * 65536>;
 const TernaryMembers& iq1_members() noexcept;
 /// Index of the codeword of a code; -1 where there is none.
 std::span<const std::int16_t> iq1_index_of_code() noexcept;  ///< 65536

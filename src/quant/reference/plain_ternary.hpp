@@ -134,21 +134,21 @@ class TernaryCells {
       code |= (level < 0 ? 0u : level > 0 ? 3u : value > 0 ? 2u : 1u) << (2 * e);
     }
     const auto& members = codebooks::iq1_members();
-    const auto near = static_cast<std::uint32_t>(members.near[code]);
-    const auto far = static_cast<std::uint32_t>(members.far[code]);
-    float best = (near & 1u) != 0 ? 0 : std::numeric_limits<float>::infinity();
+    float best = std::numeric_limits<float>::infinity();
     std::size_t flip = 0;
-    const auto offer = [&](std::size_t j, bool member, float price) {
-      if (member && price < best) best = price, flip = j;
+    const auto offer = [&](std::size_t j, float price) {
+      const auto leads = static_cast<std::uint32_t>(members[2 * code + (j < 9 ? 0 : 1)]);
+      const bool is_member = ((leads << (j < 9 ? j : j - 9)) & 0x80000000u) != 0;
+      if (is_member && price < best) best = price, flip = j;
     };
-    for (std::size_t e = 0; e < kCell; ++e) offer(1 + e, ((near >> (1 + e)) & 1u) != 0, cost[e]);
-    std::size_t pair = 0;
-    for (std::size_t e = 0; e < kCell; ++e) {
-      for (std::size_t f = e + 1; f < kCell; ++f, ++pair) {
-        offer(9 + pair, ((far >> pair) & 1u) != 0, cost[e] + cost[f]);
-      }
+    offer(0, 0);
+    for (std::size_t e = 0; e < kCell; ++e) offer(1 + e, cost[e]);
+    for (std::size_t pair = 0; pair < codebooks::kTernaryPairs.size(); ++pair) {
+      const auto [e, f] = codebooks::kTernaryPairs[pair];
+      offer(9 + pair, cost[e] + cost[f]);
     }
-    return {error + best, static_cast<std::uint16_t>(code ^ codebooks::kTernaryFlips[flip])};
+    return {error + best,
+            static_cast<std::uint16_t>(code ^ static_cast<std::uint32_t>(codebooks::kTernaryFlips[flip]))};
   }
 };
 

@@ -113,6 +113,7 @@ class TernaryCells : public reference::TernaryCells<Shape> {
     Vec cost[kCell];
     auto error = zero;
     auto code = hn::Zero(di);
+#pragma GCC unroll 8
     for (std::size_t e = 0; e < kCell; ++e) {
       const auto x = cell_x_.at(kLane, e, cell), w = cell_w_.at(kLane, e, cell);
       const auto value = hn::Sub(hn::Mul(x, inverse), delta);
@@ -130,26 +131,26 @@ class TernaryCells : public reference::TernaryCells<Shape> {
       const auto bits = hn::IfThenElse(hn::RebindMask(di, is_zero), of_zero, of_one);
       code = hn::Or(code, hn::ShiftLeftSame(bits, static_cast<int>(2 * e)));
     }
-    const auto& members = codebooks::iq1_members();
-    const auto near = hn::GatherIndex(di, members.near.data(), code);
-    const auto far = hn::GatherIndex(di, members.far.data(), code);
-    const auto infinity = hn::Set(kLane, std::numeric_limits<float>::infinity());
-    const auto is_member = [&](auto set, std::size_t bit) HWY_ATTR {
-      return hn::RebindMask(kLane, hn::TestBit(set, hn::Set(di, static_cast<std::int32_t>(1u << bit))));
-    };
-    auto best = hn::IfThenElse(is_member(near, 0), zero, infinity);
+    const std::int32_t* members = codebooks::iq1_members().data();
+    const auto place = hn::Add(code, code);
+    auto near = hn::GatherIndex(di, members, place), far = hn::GatherIndex(di, members + 1, place);
+    auto best = hn::Set(kLane, std::numeric_limits<float>::infinity());
     auto flip = hn::Zero(di);
-    const auto offer = [&](auto member, auto price, std::size_t j) HWY_ATTR {
-      const auto better = hn::And(member, hn::Lt(price, best));
+    // The next flip stands in the sign bit of `leads`.
+    const auto offer = [&](auto& leads, auto price, std::size_t j) HWY_ATTR {
+      const auto is_member = hn::RebindMask(kLane, hn::Lt(leads, hn::Zero(di)));
+      leads = hn::Add(leads, leads);
+      const auto better = hn::And(is_member, hn::Lt(price, best));
       best = hn::IfThenElse(better, price, best);
       flip = hn::IfThenElse(hn::RebindMask(di, better), hn::Set(di, codebooks::kTernaryFlips[j]), flip);
     };
-    for (std::size_t e = 0; e < kCell; ++e) offer(is_member(near, 1 + e), cost[e], 1 + e);
-    std::size_t pair = 0;
-    for (std::size_t e = 0; e < kCell; ++e) {
-      for (std::size_t f = e + 1; f < kCell; ++f, ++pair) {
-        offer(is_member(far, pair), hn::Add(cost[e], cost[f]), 9 + pair);
-      }
+    offer(near, zero, 0);
+#pragma GCC unroll 8
+    for (std::size_t e = 0; e < kCell; ++e) offer(near, cost[e], 1 + e);
+#pragma GCC unroll 28
+    for (std::size_t pair = 0; pair < codebooks::kTernaryPairs.size(); ++pair) {
+      const auto [e, f] = codebooks::kTernaryPairs[pair];
+      offer(far, hn::Add(cost[e], cost[f]), 9 + pair);
     }
     hn::StoreU(hn::Add(error, best), kLane, errors + cell);
     const hn::Rebind<std::uint16_t, decltype(di)> du16;

@@ -64,7 +64,7 @@ TEST(Grid, hard_rows_equal_the_reference) {
 TEST(Grid, every_ternary_code_is_at_most_two_flips_from_a_codeword) {
   const auto& members = codebooks::iq1_members();
   for (std::size_t code = 0; code < 65536; ++code) {
-    ASSERT_TRUE(members.near[code] != 0 || members.far[code] != 0) << code;
+    ASSERT_TRUE(members[2 * code] != 0 || members[2 * code + 1] != 0) << code;
   }
 }
 
