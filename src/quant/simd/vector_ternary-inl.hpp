@@ -105,8 +105,8 @@ class TernaryCells : public reference::TernaryCells<Shape> {
     V cross, square;
   };
 
-  HWY_INLINE void best_codes(std::size_t cell, Vec step, float shift, float* errors,
-                             std::uint16_t* codes) const {
+  HWY_NOINLINE void best_codes(std::size_t cell, Vec step, float shift, float* errors,
+                               std::uint16_t* codes) const {
     const hn::RebindToSigned<Lane> di;
     const auto zero = hn::Zero(kLane), one = hn::Set(kLane, 1.0F), delta = hn::Set(kLane, shift);
     const auto inverse = hn::Div(one, step);
