@@ -55,11 +55,13 @@ after_the_end() {
   points=$((points + 1))
 }
 
-# published REFERENCE FILE: the blow fell between the rename and the removal of the checkpoint. Then the file is whole.
+# published REFERENCE FILE: the blow fell between the rename and the removal of the checkpoint. Then the file is whole, and
+# the run is none of those that were resumed.
 published() {
   [ -e "$2" ] || return 1
   same "$1" "$2"
   rm "$2"
+  points=$((points - 1)) undisturbed=$((undisturbed + 1))
 }
 
 resume_ranks() { case $((points % 4)) in 0) echo 1 ;; 1) echo 3 ;; 2) echo 4 ;; 3) echo 2 ;; esac; }
