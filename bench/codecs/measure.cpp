@@ -52,17 +52,16 @@ double cpu_seconds(std::vector<Work>& all, Call&& call) {
 /// only adds.
 template <typename Theirs, typename Ours>
 Pair speeds(std::vector<Work>& all, double seconds, Theirs&& theirs, Ours&& ours) {
-  std::vector<double> their_times;
-  std::vector<double> our_times;
+  Pair best{std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
   double spent = 0.0;
   do {
-    their_times.push_back(cpu_seconds(all, theirs));
-    our_times.push_back(cpu_seconds(all, ours));
-    spent += their_times.back() + our_times.back();
+    const Pair times{cpu_seconds(all, theirs), cpu_seconds(all, ours)};
+    best = {std::min(best.theirs, times.theirs), std::min(best.ours, times.ours)};
+    spent += times.theirs + times.ours;
   } while (spent < 2.0 * seconds);
   double count = 0.0;
   for (const Work& work : all) count += static_cast<double>(work.batch.weights.size());
-  return {count / std::ranges::min(their_times), count / std::ranges::min(our_times)};
+  return {count / best.theirs, count / best.ours};
 }
 
 /// sum w (x - y)^2 of both; `w` is empty (all 1), one a weight or one a column.
