@@ -131,13 +131,11 @@ const TernaryMembers& iq1_members() noexcept {
     auto members = std::make_unique<TernaryMembers>();
     const auto index = iq1_index_of_code();
     for (std::size_t code = 0; code < 65536; ++code) {
-      std::array<std::uint32_t, 2> leads{};
       for (std::size_t j = 0; j < kTernaryFlips.size(); ++j) {
         if (index[code ^ static_cast<std::size_t>(kTernaryFlips[j])] < 0) continue;
-        leads[j < 9 ? 0 : 1] |= 0x80000000u >> (j < 9 ? j : j - 9);
+        std::int32_t& leads = (*members)[member_place(code, j)];
+        leads = static_cast<std::int32_t>(static_cast<std::uint32_t>(leads) | member_bit(j));
       }
-      (*members)[2 * code] = static_cast<std::int32_t>(leads[0]);
-      (*members)[2 * code + 1] = static_cast<std::int32_t>(leads[1]);
     }
     return members;
   }();

@@ -73,6 +73,12 @@ inline constexpr std::array<std::int32_t, 37> kTernaryFlips = [] {
 /// Of each code c, which flips lead to codewords, the first of them in the sign bit: flips 0 to 8 at 2 c, the
 /// others at 2 c + 1.
 using TernaryMembers = std::array<std::int32_t, 2 * 65536>;
+constexpr std::size_t member_place(std::size_t code, std::size_t flip) noexcept {
+  return 2 * code + (flip < 9 ? 0 : 1);
+}
+constexpr std::uint32_t member_bit(std::size_t flip) noexcept {
+  return 0x80000000u >> (flip < 9 ? flip : flip - 9);
+}
 const TernaryMembers& iq1_members() noexcept;
 /// Index of the codeword of a code; -1 where there is none.
 std::span<const std::int16_t> iq1_index_of_code() noexcept;  ///< 65536

@@ -39,26 +39,33 @@ struct GridState {
   float unit = 0;
   float gain = -std::numeric_limits<float>::infinity();
   std::array<float, kGroupsOf<Shape>> scale{};
-  std::array<float, kCells<Shape>> step{};  ///< at which the codeword was chosen
   std::array<std::uint16_t, kCells<Shape>> word{};
   std::array<std::uint8_t, kCells<Shape>> negative_shift{};
 };
 
-/// Step of a group over the unit.
+/// Step of a scale over the unit.
 template <class Shape>
-inline float multiple_of(const GridState<Shape>& state, std::size_t group) noexcept {
-  return Shape::kFactor * (2 * state.scale[group] + 1);
+inline float multiple_of(float scale) noexcept {
+  return Shape::kFactor * (2 * scale + 1);
+}
+template <class Shape>
+inline float step_of(const GridState<Shape>& state, std::size_t group) noexcept {
+  return state.unit * multiple_of<Shape>(state.scale[group]);
 }
 
-/// Steps of the scales beside each group's own; the standing one first.
+/// The k-th scale that a group tries: its own, then those beside it.
+template <class Shape>
+inline float tried_scale(float scale, std::size_t k) noexcept {
+  return std::clamp(scale + kNeighbours[k], 0.0F, static_cast<float>(Shape::kScaleTop));
+}
+
+/// Steps of the scales every group tries.
 template <class Shape>
 inline void set_steps(const GridState<Shape>& state, CellResults& results) noexcept {
   constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
-  constexpr float neighbours[kTries] = {0, -1, 1};
   for (std::size_t k = 0; k < kTries; ++k) {
     for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
-      const float s = std::clamp(state.scale[g] + neighbours[k], 0.0F, static_cast<float>(Shape::kScaleTop));
-      const float step = state.unit * Shape::kFactor * (2 * s + 1);
+      const float step = state.unit * multiple_of<Shape>(tried_scale<Shape>(state.scale[g], k));
       std::fill_n(results.step[k].begin() + g * per_group, per_group, step);
     }
   }
@@ -68,7 +75,6 @@ inline void set_steps(const GridState<Shape>& state, CellResults& results) noexc
 template <class Shape>
 inline void take_best(const CellResults& results, GridState<Shape>& state) noexcept {
   constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
-  constexpr float neighbours[kTries] = {0, -1, 1};
   state.gain = 0;
   for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
     std::size_t best = 0;
@@ -80,10 +86,8 @@ inline void take_best(const CellResults& results, GridState<Shape>& state) noexc
       best = k;
       best_gain = gain;
     }
-    state.scale[g] =
-        std::clamp(state.scale[g] + neighbours[best], 0.0F, static_cast<float>(Shape::kScaleTop));
+    state.scale[g] = tried_scale<Shape>(state.scale[g], best);
     state.gain += best_gain;
-    std::copy_n(results.step[best].begin() + g * per_group, per_group, state.step.begin() + g * per_group);
     std::copy_n(results.word[best].begin() + g * per_group, per_group, state.word.begin() + g * per_group);
     std::copy_n(results.negative_shift[best].begin() + g * per_group, per_group,
                 state.negative_shift.begin() + g * per_group);
@@ -125,7 +129,7 @@ inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
     set_steps(state, results);
     cells.search(results);
     take_best(results, state);
-    if constexpr (Cells::kCompletes) cells.complete(state.step, state.word);
+    if constexpr (Cells::kCompletes) cells.complete(state);
     if (sweep == 1 || state.gain > best.gain) best = state;
     if (sweep < Shape::kSweeps) refit_unit<Shape>(cells, state);
   }

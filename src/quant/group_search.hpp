@@ -122,15 +122,16 @@ inline void from_trial(const Trial& trial, std::size_t first, BlockScales<Groups
 /// Runs sweeps over sixteen slots: every group looks for better scales and codes at the block's unit, then
 /// the unit is refitted. Leaves the best of each block in `best`.
 template <class Shape, class GroupsType, class Refit>
-inline void improve(GroupsType& groups, int radius,
+inline void improve(GroupsType& groups,
                     std::array<BlockScales<Shape::kGroups>, kSlots / Shape::kGroups>& best,
                     const Refit& refit) noexcept {
   constexpr std::size_t groups_of_block = Shape::kGroups;
+  constexpr bool has_scales = groups_of_block > 1;  // otherwise the unit is the scale
   auto current = best;
   Trial trial;
   for (int sweep = 1; sweep <= kSweeps<Shape>; ++sweep) {
     for (std::size_t b = 0; b < best.size(); ++b) to_trial(current[b], b * groups_of_block, trial);
-    groups.sweep(sweep == 1 && radius > 0 ? kFirstRadius<Shape> : radius, trial);
+    groups.sweep(!has_scales ? 0 : sweep == 1 ? kFirstRadius<Shape> : 1, trial);
     if (sweep < kSweeps<Shape>) groups.sum_up(trial);
     for (std::size_t b = 0; b < best.size(); ++b) {
       from_trial(trial, b * groups_of_block, current[b]);
@@ -220,10 +221,9 @@ inline void choose_affine(GroupsType& groups, Choice* choices) noexcept {
       }
     }
   }
-  improve<Shape>(groups, count == 1 ? 0 : 1, best,
-                 [&](const Trial& trial, std::size_t first, BlockScales<count>& scales) {
-                   refit_affine<count>(trial, groups.sums(), first, scales);
-                 });
+  improve<Shape>(groups, best, [&](const Trial& trial, std::size_t first, BlockScales<count>& scales) {
+    refit_affine<count>(trial, groups.sums(), first, scales);
+  });
   finish<Shape>(groups, best, choices);
 }
 
@@ -259,17 +259,17 @@ inline void choose_signed(GroupsType& groups, Choice* choices) noexcept {
         }
         to_trial(start[b], b * count, trial);
       }
-      groups.sweep(0, trial);
+      if constexpr (kUnitStarts < Shape >> 1)
+        groups.sweep(0, trial);  // nothing to compare a single start with
       for (std::size_t b = 0; b < start.size(); ++b) {
         from_trial(trial, b * count, start[b]);
         if (outer == low || start[b].error < best[b].error) best[b] = start[b];
       }
     }
   }
-  improve<Shape>(groups, count == 1 ? 0 : 1, best,
-                 [](const Trial& trial, std::size_t first, BlockScales<count>& scales) {
-                   refit_signed<count>(trial, first, scales);
-                 });
+  improve<Shape>(groups, best, [](const Trial& trial, std::size_t first, BlockScales<count>& scales) {
+    refit_signed<count>(trial, first, scales);
+  });
   finish<Shape>(groups, best, choices);
 }
 

@@ -56,27 +56,19 @@ class MagnitudeCells {
   /// True if one sign of these eight must be wrong.
   bool is_odd(std::size_t eight) const noexcept { return odd_[eight]; }
 
-  /// Step of each group that fits it best with freely chosen levels.
   void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
-    for (std::size_t g = 0; g < steps.size(); ++g) {
-      float top = 0;
-      for (std::size_t i = g * Shape::kGroup; i < (g + 1) * Shape::kGroup; ++i)
-        top = std::max(top, std::fabs(x_[i]));
-      StepFit best;
-      for (int k = 0; k < kFits && top >= kZeroGroup; ++k) {
-        const float step = top / Shape::kLevels.back() * (kFitFirst + kFitStride * static_cast<float>(k));
-        const float inverse = 1 / step;
-        float cross = 0, square = 0;
-        for (std::size_t i = g * Shape::kGroup; i < (g + 1) * Shape::kGroup; ++i) {
-          const float level = nearest_magnitude<Shape>(std::fabs(x_[i]) * inverse);
-          const float weighted = weights_[i] * level;
-          square += weighted * level;
-          cross += weighted * std::fabs(x_[i]);
-        }
-        best.offer(cross, square);
+    fit_groups<Shape>(x_, steps, [&](float top, int k, std::size_t first) {
+      const float step = top / Shape::kLevels.back() * (kFitFirst + kFitStride * static_cast<float>(k));
+      const float inverse = 1 / step;
+      BlockSums sums;
+      for (std::size_t i = first; i < first + Shape::kGroup; ++i) {
+        const float level = nearest_magnitude<Shape>(std::fabs(x_[i]) * inverse);
+        const float weighted = weights_[i] * level;
+        sums.square += weighted * level;
+        sums.cross += weighted * std::fabs(x_[i]);
       }
-      steps[g] = best.d;
-    }
+      return sums;
+    });
   }
 
   /// Goes through the whole codebook for each cell and step.
@@ -90,12 +82,11 @@ class MagnitudeCells {
     }
   }
 
-  /// Codewords behind the leads that were found at these steps.
-  void complete(const std::array<float, kCells<Shape>>& steps,
-                std::array<std::uint16_t, kCells<Shape>>& words) const noexcept {
+  /// Codewords behind the leads that were found.
+  void complete(GridState<Shape>& state) const noexcept {
     for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
-      const Scores second = half_scores(cell, kHalf, steps[cell]);
-      words[cell] = best_word(words[cell], second.data(), 1);
+      const Scores second = half_scores(cell, kHalf, step_of(state, cell * kCell / Shape::kGroup));
+      state.word[cell] = best_word(state.word[cell], second.data(), 1);
     }
   }
 
@@ -219,15 +210,10 @@ class MagnitudeCells {
   Scores half_scores(std::size_t cell, std::size_t from, float step) const noexcept {
     Scores scores;
     for (std::size_t pattern = 0; pattern < Shape::kHalves; ++pattern) {
-      std::size_t rest = pattern, place = Shape::kHalves;
       float score = 0;
-      for (std::size_t e = 0; e < kHalf; ++e) {
-        place /= Shape::kLevels.size();
-        const float level = Shape::kLevels[rest / place];
-        rest %= place;
-        const std::size_t i = cell * kCell + from + e;
+      for_levels(pattern, cell * kCell + from, [&](std::size_t i, float level) {
         score += 2 * (weights_[i] * magnitude_[i]) * level - step * (weights_[i] * (level * level));
-      }
+      });
       scores[pattern] = score;
     }
     return scores;
@@ -236,23 +222,29 @@ class MagnitudeCells {
   HalfSums half_sums(std::size_t cell, std::size_t from) const noexcept {
     HalfSums sums;
     for (std::size_t pattern = 0; pattern < Shape::kHalves; ++pattern) {
-      std::size_t rest = pattern, place = Shape::kHalves;
       float cross = 0, square = 0, flip = std::numeric_limits<float>::infinity();
-      for (std::size_t e = 0; e < kHalf; ++e) {
-        place /= Shape::kLevels.size();
-        const float level = Shape::kLevels[rest / place];
-        rest %= place;
-        const std::size_t i = cell * kCell + from + e;
+      for_levels(pattern, cell * kCell + from, [&](std::size_t i, float level) {
         const float product = 2 * (weights_[i] * magnitude_[i]) * level;
         cross += product;
         square += weights_[i] * (level * level);
         flip = std::min(flip, 2 * product);
-      }
+      });
       sums.cross[pattern] = cross;
       sums.square[pattern] = square;
       sums.flip[pattern] = odd_[cell] ? flip : 0;
     }
     return sums;
+  }
+
+  /// each(weight, level) for the levels of a pattern of half a cell, whose weights begin at `first`.
+  template <class Each>
+  static void for_levels(std::size_t pattern, std::size_t first, const Each& each) noexcept {
+    std::size_t place = Shape::kHalves;
+    for (std::size_t e = 0; e < kHalf; ++e) {
+      place /= Shape::kLevels.size();
+      each(first + e, static_cast<float>(Shape::kLevels[pattern / place]));
+      pattern %= place;
+    }
   }
 
   /// The weight of eight whose sign counts least gets the wrong one.

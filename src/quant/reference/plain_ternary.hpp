@@ -23,45 +23,27 @@ class TernaryCells {
   TernaryCells(const float* x, const float* weights) noexcept : x_(x), weights_(weights) {}
 
   void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
-    for (std::size_t g = 0; g < steps.size(); ++g) {
-      const std::size_t first = g * Shape::kGroup;
-      float top = 0;
-      for (std::size_t i = first; i < first + Shape::kGroup; ++i) top = std::max(top, std::fabs(x_[i]));
-      StepFit best;
-      for (int k = 0; k < kFits && top >= kZeroGroup; ++k) {
-        const float step = top * (kTernaryFitFirst + kTernaryFitStride * static_cast<float>(k));
-        BlockSums group;
-        for (std::size_t unit = first; unit < first + Shape::kGroup; unit += kUnit) {
-          const BlockSums up = free_sums(unit, step, kIq1Shift), down = free_sums(unit, step, -kIq1Shift);
-          const bool is_down = 2 * down.cross - step * down.square > 2 * up.cross - step * up.square;
-          group.cross += is_down ? down.cross : up.cross;
-          group.square += is_down ? down.square : up.square;
-        }
-        best.offer(group.cross, group.square);
+    fit_groups<Shape>(x_, steps, [&](float top, int k, std::size_t first) {
+      const float step = top * (kTernaryFitFirst + kTernaryFitStride * static_cast<float>(k));
+      BlockSums group;
+      for (std::size_t unit = first; unit < first + Shape::kGroup; unit += kUnit) {
+        const BlockSums up = free_sums(unit, step, kIq1Shift), down = free_sums(unit, step, -kIq1Shift);
+        const bool is_down = 2 * down.cross - step * down.square > 2 * up.cross - step * up.square;
+        group.cross += is_down ? down.cross : up.cross;
+        group.square += is_down ? down.square : up.square;
       }
-      steps[g] = best.d;
-    }
+      return group;
+    });
   }
 
   void search(CellResults& results) const noexcept {
     for (std::size_t k = 0; k < kTries; ++k) {
-      for (std::size_t unit = 0; unit < kCells<Shape>; unit += Shape::kShiftCells) {
-        std::array<Best, Shape::kShiftCells> up, down;
-        float error_up = 0, error_down = 0;
-        for (std::size_t c = 0; c < Shape::kShiftCells; ++c) {
-          up[c] = best_code(unit + c, results.step[k][unit + c], kIq1Shift);
-          down[c] = best_code(unit + c, results.step[k][unit + c], -kIq1Shift);
-          error_up += up[c].error;
-          error_down += down[c].error;
-        }
-        const bool is_down = error_down < error_up;
-        for (std::size_t c = 0; c < Shape::kShiftCells; ++c) {
-          const Best& best = is_down ? down[c] : up[c];
-          results.gain[k][unit + c] = -best.error;
-          results.word[k][unit + c] = best.code;
-          results.negative_shift[k][unit + c] = is_down ? 1 : 0;
-        }
+      BestCodes up, down;
+      for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
+        best_code(cell, results.step[k][cell], kIq1Shift, up);
+        best_code(cell, results.step[k][cell], -kIq1Shift, down);
       }
+      choose_shifts(up, down, k, results);
     }
   }
 
@@ -80,6 +62,30 @@ class TernaryCells {
   }
 
  protected:
+  /// Of each cell, for one direction of the shift.
+  struct BestCodes {
+    float error[kCells<Shape>];
+    std::uint16_t code[kCells<Shape>];
+  };
+
+  /// Cells that share a shift take the direction in which they err less.
+  static void choose_shifts(const BestCodes& up, const BestCodes& down, std::size_t k,
+                            CellResults& results) noexcept {
+    for (std::size_t unit = 0; unit < kCells<Shape>; unit += Shape::kShiftCells) {
+      float error_up = 0, error_down = 0;
+      for (std::size_t c = unit; c < unit + Shape::kShiftCells; ++c) {
+        error_up += up.error[c];
+        error_down += down.error[c];
+      }
+      const bool is_down = error_down < error_up;
+      for (std::size_t c = unit; c < unit + Shape::kShiftCells; ++c) {
+        results.gain[k][c] = -(is_down ? down.error[c] : up.error[c]);
+        results.word[k][c] = is_down ? down.code[c] : up.code[c];
+        results.negative_shift[k][c] = is_down ? 1 : 0;
+      }
+    }
+  }
+
   /// Shifted levels of the weights.
   GridValues values_of(const GridState<Shape>& state) const noexcept {
     GridValues values;
@@ -97,11 +103,6 @@ class TernaryCells {
   const float* weights_;
 
  private:
-  struct Best {
-    float error = 0;
-    std::uint16_t code = 0;
-  };
-
   static float nearest(float value) noexcept { return round_even(std::min(std::max(value, -1.0F), 1.0F)); }
 
   BlockSums free_sums(std::size_t first, float step, float shift) const noexcept {
@@ -118,7 +119,7 @@ class TernaryCells {
 
   /// Every value takes its nearest level; if that is no codeword, the cheapest one or two go to their second
   /// best.
-  Best best_code(std::size_t cell, float step, float shift) const noexcept {
+  void best_code(std::size_t cell, float step, float shift, BestCodes& codes) const noexcept {
     const float inverse = 1 / step;
     std::array<float, kCell> cost;
     float error = 0;
@@ -137,9 +138,8 @@ class TernaryCells {
     float best = std::numeric_limits<float>::infinity();
     std::size_t flip = 0;
     const auto offer = [&](std::size_t j, float price) {
-      const auto leads = static_cast<std::uint32_t>(members[2 * code + (j < 9 ? 0 : 1)]);
-      const bool is_member = ((leads << (j < 9 ? j : j - 9)) & 0x80000000u) != 0;
-      if (is_member && price < best) best = price, flip = j;
+      const auto leads = static_cast<std::uint32_t>(members[codebooks::member_place(code, j)]);
+      if ((leads & codebooks::member_bit(j)) != 0 && price < best) best = price, flip = j;
     };
     offer(0, 0);
     for (std::size_t e = 0; e < kCell; ++e) offer(1 + e, cost[e]);
@@ -147,8 +147,9 @@ class TernaryCells {
       const auto [e, f] = codebooks::kTernaryPairs[pair];
       offer(9 + pair, cost[e] + cost[f]);
     }
-    return {error + best,
-            static_cast<std::uint16_t>(code ^ static_cast<std::uint32_t>(codebooks::kTernaryFlips[flip]))};
+    codes.error[cell] = error + best;
+    codes.code[cell] =
+        static_cast<std::uint16_t>(code ^ static_cast<std::uint32_t>(codebooks::kTernaryFlips[flip]));
   }
 };
 

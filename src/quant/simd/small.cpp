@@ -11,6 +11,7 @@
 #include "quant/group_search.hpp"
 #include "quant/mxfp4.hpp"
 #include "quant/simd/dispatch.hpp"
+#include "quant/simd/lanes-inl.hpp"
 #include "quant/simd/weights-inl.hpp"
 #include "quant/ternary_choice.hpp"
 

@@ -12,7 +12,7 @@
 
 #include "quant/grid_search.hpp"
 #include "quant/reference/plain_cells.hpp"
-#include "quant/simd/weights-inl.hpp"
+#include "quant/simd/lanes-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace llmq::simd::HWY_NAMESPACE {
@@ -21,16 +21,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Lanes for up to sixteen cells (kLane, Vec), and for the eight or sixteen groups of a super-block.
 template <class Shape>
 using GroupLane = hn::CappedTag<float, kGroupsOf<Shape>>;
-
-template <class D>
-HWY_INLINE hn::VFromD<D> round_lanes(D d, hn::VFromD<D> value) {
-  const auto shift = hn::Set(d, 12582912.0F);
-  return hn::Sub(hn::Add(value, shift), shift);
-}
-template <class D>
-HWY_INLINE hn::VFromD<D> clamp_lanes(D d, hn::VFromD<D> value, float low, float high) {
-  return hn::Min(hn::Max(value, hn::Set(d, low)), hn::Set(d, high));
-}
 
 /// Values or weights of a super-block, element by element of the parts (cells or groups) side by side.
 template <std::size_t Part>
@@ -44,10 +34,17 @@ struct alignas(64) Transposed {
   float values[blocks::kSuper];
 };
 
-/// Best step of groups in lanes.
+/// Sums of w x y and w y y of groups in lanes.
+template <class D>
+struct GroupSquares {
+  hn::VFromD<D> cross, square;
+};
+
+/// Best step of groups in lanes: reference::StepFit.
 template <class D>
 struct StepFits {
-  HWY_INLINE void offer(D d, hn::VFromD<D> cross, hn::VFromD<D> square) {
+  HWY_INLINE void offer(D d, const GroupSquares<D>& sums) {
+    const auto cross = sums.cross, square = sums.square;
     const auto zero = hn::Zero(d);
     const auto fitted = hn::Div(cross, square);
     const auto explained = hn::Mul(fitted, cross);
@@ -65,13 +62,29 @@ HWY_INLINE hn::VFromD<D> largest_magnitude(D d, const Transposed<Group>& x, std:
   return top;
 }
 
+/// reference::fit_groups. @param sums_at  (largest magnitudes, k, first group) to the sums at the k-th trial
+/// step
+template <class Shape, class SumsAt>
+HWY_INLINE void fit_groups(const Transposed<Shape::kGroup>& x, std::array<float, kGroupsOf<Shape>>& steps,
+                           const SumsAt& sums_at) {
+  const GroupLane<Shape> d;
+  for (std::size_t part = 0; part < steps.size(); part += hn::Lanes(d)) {
+    const auto top = largest_magnitude(d, x, part);
+    StepFits<GroupLane<Shape>> best{hn::Zero(d), hn::Zero(d)};
+    for (int k = 0; k < kFits; ++k) best.offer(d, sums_at(top, k, part));
+    const auto found = hn::IfThenElseZero(hn::Ge(top, hn::Set(d, kZeroGroup)), best.step);
+    hn::StoreU(found, d, steps.data() + part);
+  }
+}
+
 /// reference::plain_sums.
 template <class Shape>
 HWY_INLINE BlockSums block_sums(const GridValues& values, const GridState<Shape>& state, const float* x,
                                 const float* weights) {
   PartialSums cross, square;
   for_partials(blocks::kSuper, [&](std::size_t i, std::size_t part) HWY_ATTR {
-    const auto y = hn::Mul(set(multiple_of(state, i / Shape::kGroup)), hn::LoadU(kLane, values.data() + i));
+    const auto multiple = set(multiple_of<Shape>(state.scale[i / Shape::kGroup]));
+    const auto y = hn::Mul(multiple, hn::LoadU(kLane, values.data() + i));
     const auto weighted = hn::Mul(hn::LoadU(kLane, weights + i), y);
     cross.add(part, hn::Mul(weighted, hn::LoadU(kLane, x + i)));
     square.add(part, hn::Mul(weighted, y));

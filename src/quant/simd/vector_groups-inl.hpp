@@ -12,15 +12,12 @@
 
 #include "quant/codebooks.hpp"
 #include "quant/group_search.hpp"
+#include "quant/simd/lanes-inl.hpp"
 #include "quant/simd/weights-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace llmq::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-HWY_INLINE Vec within(Vec value, float low, float high) {
-  return hn::Min(hn::Max(value, set(low)), set(high));
-}
 
 /// Values and weights with the slots of one element side by side.
 template <class Shape>

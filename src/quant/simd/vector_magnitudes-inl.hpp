@@ -25,11 +25,10 @@ HWY_INLINE hn::VFromD<D> nearest_magnitude(D d, hn::VFromD<D> value) {
     return hn::IfThenElse(hn::Ge(value, hn::Set(d, 34.0F)), hn::Set(d, 43.0F), low);
   } else if constexpr (Shape::kLevels[7] == 15) {
     const auto half = hn::Mul(hn::Sub(value, hn::Set(d, 1.0F)), hn::Set(d, 0.5F));
-    return hn::Add(hn::Set(d, 1.0F), hn::Mul(hn::Set(d, 2.0F), round_lanes(d, clamp_lanes(d, half, 0, 7))));
+    return hn::Add(hn::Set(d, 1.0F), hn::Mul(hn::Set(d, 2.0F), round_even(within(half, 0, 7))));
   } else {
     const auto part = hn::Mul(hn::Sub(value, hn::Set(d, 4.0F)), hn::Set(d, 0.125F));
-    const auto even =
-        hn::Add(hn::Set(d, 4.0F), hn::Mul(hn::Set(d, 8.0F), round_lanes(d, clamp_lanes(d, part, 0, 6))));
+    const auto even = hn::Add(hn::Set(d, 4.0F), hn::Mul(hn::Set(d, 8.0F), round_even(within(part, 0, 6))));
     return hn::IfThenElse(hn::Ge(value, hn::Set(d, 57.0F)), hn::Set(d, 62.0F), even);
   }
 }
@@ -56,28 +55,23 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
       : Base(x, weights), cell_x_(this->magnitudes()), cell_w_(weights) {}
 
   HWY_NOINLINE void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
-    const GroupLane<Shape> d;
+    using D = GroupLane<Shape>;
+    const D d;
     const Transposed<Shape::kGroup> x(this->x_), w(this->weights_);
-    for (std::size_t part = 0; part < steps.size(); part += hn::Lanes(d)) {
-      const auto top = largest_magnitude(d, x, part);
-      StepFits<GroupLane<Shape>> best{hn::Zero(d), hn::Zero(d)};
-      for (int k = 0; k < kFits; ++k) {
-        const auto step = hn::Mul(hn::Div(top, hn::Set(d, Shape::kLevels.back())),
-                                  hn::Set(d, kFitFirst + kFitStride * static_cast<float>(k)));
-        const auto inverse = hn::Div(hn::Set(d, 1.0F), step);
-        auto cross = hn::Zero(d), square = hn::Zero(d);
-        for (std::size_t e = 0; e < Shape::kGroup; ++e) {
-          const auto magnitude = hn::Abs(x.at(d, e, part));
-          const auto level = nearest_magnitude<Shape>(d, hn::Mul(magnitude, inverse));
-          const auto weighted = hn::Mul(w.at(d, e, part), level);
-          square = hn::Add(square, hn::Mul(weighted, level));
-          cross = hn::Add(cross, hn::Mul(weighted, magnitude));
-        }
-        best.offer(d, cross, square);
+    fit_groups<Shape>(x, steps, [&](hn::VFromD<D> top, int k, std::size_t part) HWY_ATTR {
+      const auto step = hn::Mul(hn::Div(top, hn::Set(d, Shape::kLevels.back())),
+                                hn::Set(d, kFitFirst + kFitStride * static_cast<float>(k)));
+      const auto inverse = hn::Div(hn::Set(d, 1.0F), step);
+      GroupSquares<D> sums{hn::Zero(d), hn::Zero(d)};
+      for (std::size_t e = 0; e < Shape::kGroup; ++e) {
+        const auto magnitude = hn::Abs(x.at(d, e, part));
+        const auto level = nearest_magnitude<Shape>(d, hn::Mul(magnitude, inverse));
+        const auto weighted = hn::Mul(w.at(d, e, part), level);
+        sums.square = hn::Add(sums.square, hn::Mul(weighted, level));
+        sums.cross = hn::Add(sums.cross, hn::Mul(weighted, magnitude));
       }
-      const auto found = hn::IfThenElseZero(hn::Ge(top, hn::Set(d, kZeroGroup)), best.step);
-      hn::StoreU(found, d, steps.data() + part);
-    }
+      return sums;
+    });
   }
 
   HWY_NOINLINE void search(CellResults& results) const noexcept {
@@ -94,14 +88,18 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
     return block_sums<Shape>(this->values_of(state), state, this->magnitudes(), this->weights_);
   }
 
-  HWY_NOINLINE void complete(const std::array<float, kCells<Shape>>& steps,
-                             std::array<std::uint16_t, kCells<Shape>>& words) const noexcept {
+  HWY_NOINLINE void complete(GridState<Shape>& state) const noexcept {
     for (std::size_t cell = 0; cell < kCells<Shape>; cell += hn::Lanes(kLane)) {
-      const Vec step[] = {hn::LoadU(kLane, steps.data() + cell)};
+      alignas(64) float steps[kLanes];
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        steps[lane] = step_of(state, (cell + lane) * kCell / Shape::kGroup);
+      }
+      const Vec step[] = {hn::Load(kLane, steps)};
       Scores<1> second;
       fill_scores(cell, kHalf, step, second);
-      for (std::size_t lane = 0; lane < hn::Lanes(kLane); ++lane) {
-        words[cell + lane] = Base::best_word(words[cell + lane], &second.of[0][0][lane], kLanes);
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        std::uint16_t& word = state.word[cell + lane];
+        word = Base::best_word(word, &second.of[0][0][lane], kLanes);
       }
     }
   }
@@ -113,6 +111,38 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
     float flip[Shape::kHalves][kLanes];
   };
 
+  /// The best score of each cell and step so far, and the number of what scored.
+  class BestOfTries {
+   public:
+    static constexpr hn::RebindToSigned<Lane> kNumber{};
+    using Numbers = hn::VFromD<hn::RebindToSigned<Lane>>;
+
+    HWY_INLINE BestOfTries(const CellResults& results, std::size_t cell) {
+      for (std::size_t k = 0; k < kTries; ++k) {
+        step[k] = hn::LoadU(kLane, results.step[k].data() + cell);
+        score_[k] = hn::Set(kLane, -std::numeric_limits<float>::infinity());
+        number_[k] = hn::Zero(kNumber);
+      }
+    }
+    HWY_INLINE void offer(std::size_t k, Vec score, Numbers number) {
+      const auto better = hn::Gt(score, score_[k]);
+      score_[k] = hn::IfThenElse(better, score, score_[k]);
+      number_[k] = hn::IfThenElse(hn::RebindMask(kNumber, better), number, number_[k]);
+    }
+    HWY_INLINE void store(CellResults& results, std::size_t cell) const {
+      const hn::Rebind<std::uint16_t, hn::RebindToSigned<Lane>> du16;
+      for (std::size_t k = 0; k < kTries; ++k) {
+        hn::StoreU(hn::Mul(step[k], score_[k]), kLane, results.gain[k].data() + cell);
+        hn::StoreU(hn::DemoteTo(du16, number_[k]), du16, results.word[k].data() + cell);
+      }
+    }
+    Vec step[kTries];
+
+   private:
+    Vec score_[kTries];
+    Numbers number_[kTries];
+  };
+
   /// What each pattern of half a cell is worth at each of the steps.
   template <std::size_t Steps>
   struct alignas(64) Scores {
@@ -120,7 +150,8 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
     float of[Shape::kHalves][Steps][kLanes];
   };
 
-  /// All patterns of half a cell, level by level as below.
+  /// All patterns of half a cell, level by level: a pattern follows from the one without its last level.
+  /// Backwards, so that a pattern's place is read before it is taken.
   template <std::size_t Steps>
   HWY_INLINE void fill_scores(std::size_t cell, std::size_t from, const Vec (&step)[Steps],
                               Scores<Steps>& scores) const {
@@ -148,17 +179,10 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
   }
 
   HWY_INLINE void search_halves(std::size_t cell, CellResults& results) const {
-    const hn::RebindToSigned<Lane> di;
-    Vec step[kTries], best[kTries];
-    hn::VFromD<decltype(di)> best_lead[kTries];
-    for (std::size_t k = 0; k < kTries; ++k) {
-      step[k] = hn::LoadU(kLane, results.step[k].data() + cell);
-      best[k] = hn::Set(kLane, -std::numeric_limits<float>::infinity());
-      best_lead[k] = hn::Zero(di);
-    }
+    BestOfTries best(results, cell);
     Scores<kTries> first, second;
-    fill_scores(cell, 0, step, first);
-    fill_scores(cell, kHalf, step, second);
+    fill_scores(cell, 0, best.step, first);
+    fill_scores(cell, kHalf, best.step, second);
     const auto& words = Shape::by_first_half();
     std::int32_t number = 0;
     for (const auto& [half, begin, end] : words.leads) {
@@ -170,23 +194,15 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
           best_second[k] = larger(second.at(other, k), best_second[k]);
         }
       }
-      const auto lead = hn::Set(di, number++);
+      const auto lead = hn::Set(best.kNumber, number++);
       for (std::size_t k = 0; k < kTries; ++k) {
-        const auto score = hn::Add(first.at(half, k), best_second[k]);
-        const auto better = hn::Gt(score, best[k]);
-        best[k] = hn::IfThenElse(better, score, best[k]);
-        best_lead[k] = hn::IfThenElse(hn::RebindMask(di, better), lead, best_lead[k]);
+        best.offer(k, hn::Add(first.at(half, k), best_second[k]), lead);
       }
     }
-    const hn::Rebind<std::uint16_t, decltype(di)> du16;
-    for (std::size_t k = 0; k < kTries; ++k) {
-      hn::StoreU(hn::Mul(step[k], best[k]), kLane, results.gain[k].data() + cell);
-      hn::StoreU(hn::DemoteTo(du16, best_lead[k]), du16, results.word[k].data() + cell);
-    }
+    best.store(results, cell);
   }
 
-  /// All patterns of half a cell, level by level: the sums of a pattern follow from those without its last
-  /// level.
+  /// Sums of all patterns, as fill_scores.
   HWY_INLINE void fill_half_sums(std::size_t cell, std::size_t from, Vec odd, HalfSums& sums) const {
     std::size_t count = 1;
     hn::Store(hn::Zero(kLane), kLane, sums.cross[0]);
@@ -201,8 +217,7 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
         product[l] = hn::Mul(twice, hn::Set(kLane, level));
         square[l] = hn::Mul(w, hn::Set(kLane, level * level));
       }
-      for (std::size_t pattern = count;
-           pattern-- > 0;) {  // backwards: a pattern's place is read before it is taken
+      for (std::size_t pattern = count; pattern-- > 0;) {
         const auto cross_before = hn::Load(kLane, sums.cross[pattern]);
         const auto square_before = hn::Load(kLane, sums.square[pattern]);
         const auto flip_before = hn::Load(kLane, sums.flip[pattern]);
@@ -230,33 +245,19 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
     fill_half_sums(cell, 0, odd, first);
     fill_half_sums(cell, kHalf, odd, second);
 
-    const hn::RebindToSigned<Lane> di;
-    Vec step[kTries], best[kTries];
-    hn::VFromD<decltype(di)> best_word[kTries];
-    for (std::size_t k = 0; k < kTries; ++k) {
-      step[k] = hn::LoadU(kLane, results.step[k].data() + cell);
-      best[k] = hn::Set(kLane, -std::numeric_limits<float>::infinity());
-      best_word[k] = hn::Zero(di);
-    }
+    BestOfTries best(results, cell);
     const auto halves = Shape::halves();
     for (std::size_t word = 0; word < halves.size(); ++word) {
       const auto [a, b] = halves[word];
       auto cross = hn::Add(hn::Load(kLane, first.cross[a]), hn::Load(kLane, second.cross[b]));
       cross = hn::Sub(cross, hn::Min(hn::Load(kLane, first.flip[a]), hn::Load(kLane, second.flip[b])));
       const auto square = hn::Add(hn::Load(kLane, first.square[a]), hn::Load(kLane, second.square[b]));
-      const auto number = hn::Set(di, static_cast<std::int32_t>(word));
+      const auto number = hn::Set(best.kNumber, static_cast<std::int32_t>(word));
       for (std::size_t k = 0; k < kTries; ++k) {
-        const auto score = hn::Sub(cross, hn::Mul(step[k], square));
-        const auto better = hn::Gt(score, best[k]);
-        best[k] = hn::IfThenElse(better, score, best[k]);
-        best_word[k] = hn::IfThenElse(hn::RebindMask(di, better), number, best_word[k]);
+        best.offer(k, hn::Sub(cross, hn::Mul(best.step[k], square)), number);
       }
     }
-    const hn::Rebind<std::uint16_t, decltype(di)> du16;
-    for (std::size_t k = 0; k < kTries; ++k) {
-      hn::StoreU(hn::Mul(step[k], best[k]), kLane, results.gain[k].data() + cell);
-      hn::StoreU(hn::DemoteTo(du16, best_word[k]), du16, results.word[k].data() + cell);
-    }
+    best.store(results, cell);
   }
 
   Transposed<kCell> cell_x_, cell_w_;

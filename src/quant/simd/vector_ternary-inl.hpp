@@ -29,32 +29,27 @@ class TernaryCells : public reference::TernaryCells<Shape> {
       : Base(x, weights), cell_x_(x), cell_w_(weights) {}
 
   HWY_NOINLINE void fit(std::array<float, kGroupsOf<Shape>>& steps) const noexcept {
-    const GroupLane<Shape> d;
+    using D = GroupLane<Shape>;
+    const D d;
     const Transposed<Shape::kGroup> x(this->x_), w(this->weights_);
-    for (std::size_t part = 0; part < steps.size(); part += hn::Lanes(d)) {
-      const auto top = largest_magnitude(d, x, part);
-      StepFits<GroupLane<Shape>> best{hn::Zero(d), hn::Zero(d)};
-      for (int k = 0; k < kFits; ++k) {
-        const auto step =
-            hn::Mul(top, hn::Set(d, kTernaryFitFirst + kTernaryFitStride * static_cast<float>(k)));
-        const auto inverse = hn::Div(hn::Set(d, 1.0F), step);
-        auto cross = hn::Zero(d), square = hn::Zero(d);
-        for (std::size_t unit = 0; unit < Shape::kGroup; unit += Shape::kShiftCells * kCell) {
-          FreeSums up{hn::Zero(d), hn::Zero(d)}, down = up;
-          for (std::size_t e = unit; e < unit + Shape::kShiftCells * kCell; ++e) {
-            const auto value = x.at(d, e, part), weight = w.at(d, e, part);
-            up.add(value, weight, inverse, kIq1Shift);
-            down.add(value, weight, inverse, -kIq1Shift);
-          }
-          const auto is_down = hn::Gt(down.explained(step), up.explained(step));
-          cross = hn::Add(cross, hn::IfThenElse(is_down, down.cross, up.cross));
-          square = hn::Add(square, hn::IfThenElse(is_down, down.square, up.square));
+    fit_groups<Shape>(x, steps, [&](hn::VFromD<D> top, int k, std::size_t part) HWY_ATTR {
+      const auto step =
+          hn::Mul(top, hn::Set(d, kTernaryFitFirst + kTernaryFitStride * static_cast<float>(k)));
+      const auto inverse = hn::Div(hn::Set(d, 1.0F), step);
+      GroupSquares<D> group{hn::Zero(d), hn::Zero(d)};
+      for (std::size_t unit = 0; unit < Shape::kGroup; unit += Shape::kShiftCells * kCell) {
+        FreeSums up{hn::Zero(d), hn::Zero(d)}, down = up;
+        for (std::size_t e = unit; e < unit + Shape::kShiftCells * kCell; ++e) {
+          const auto value = x.at(d, e, part), weight = w.at(d, e, part);
+          up.add(value, weight, inverse, kIq1Shift);
+          down.add(value, weight, inverse, -kIq1Shift);
         }
-        best.offer(d, cross, square);
+        const auto is_down = hn::Gt(down.explained(step), up.explained(step));
+        group.cross = hn::Add(group.cross, hn::IfThenElse(is_down, down.cross, up.cross));
+        group.square = hn::Add(group.square, hn::IfThenElse(is_down, down.square, up.square));
       }
-      const auto found = hn::IfThenElseZero(hn::Ge(top, hn::Set(d, kZeroGroup)), best.step);
-      hn::StoreU(found, d, steps.data() + part);
-    }
+      return group;
+    });
   }
 
   HWY_NOINLINE BlockSums sums(const GridState<Shape>& state) const noexcept {
@@ -63,26 +58,13 @@ class TernaryCells : public reference::TernaryCells<Shape> {
 
   HWY_NOINLINE void search(CellResults& results) const noexcept {
     for (std::size_t k = 0; k < kTries; ++k) {
-      alignas(64) float up[kCells<Shape>], down[kCells<Shape>];
-      std::uint16_t code_up[kCells<Shape>], code_down[kCells<Shape>];
+      typename Base::BestCodes up, down;
       for (std::size_t cell = 0; cell < kCells<Shape>; cell += hn::Lanes(kLane)) {
         const auto step = hn::LoadU(kLane, results.step[k].data() + cell);
-        best_codes(cell, step, kIq1Shift, up, code_up);
-        best_codes(cell, step, -kIq1Shift, down, code_down);
+        best_codes(cell, step, kIq1Shift, up);
+        best_codes(cell, step, -kIq1Shift, down);
       }
-      for (std::size_t unit = 0; unit < kCells<Shape>; unit += Shape::kShiftCells) {
-        float error_up = 0, error_down = 0;
-        for (std::size_t c = unit; c < unit + Shape::kShiftCells; ++c) {
-          error_up += up[c];
-          error_down += down[c];
-        }
-        const bool is_down = error_down < error_up;
-        for (std::size_t c = unit; c < unit + Shape::kShiftCells; ++c) {
-          results.gain[k][c] = -(is_down ? down[c] : up[c]);
-          results.word[k][c] = is_down ? code_down[c] : code_up[c];
-          results.negative_shift[k][c] = is_down ? 1 : 0;
-        }
-      }
+      Base::choose_shifts(up, down, k, results);
     }
   }
 
@@ -93,7 +75,7 @@ class TernaryCells : public reference::TernaryCells<Shape> {
     HWY_INLINE void add(V x, V weight, V inverse, float shift) {
       const D d;
       const auto delta = hn::Set(d, shift);
-      const auto level = round_lanes(d, clamp_lanes(d, hn::Sub(hn::Mul(x, inverse), delta), -1, 1));
+      const auto level = round_even(within(hn::Sub(hn::Mul(x, inverse), delta), -1, 1));
       const auto value = hn::Add(level, delta);
       const auto weighted = hn::Mul(weight, value);
       square = hn::Add(square, hn::Mul(weighted, value));
@@ -105,8 +87,8 @@ class TernaryCells : public reference::TernaryCells<Shape> {
     V cross, square;
   };
 
-  HWY_NOINLINE void best_codes(std::size_t cell, Vec step, float shift, float* errors,
-                               std::uint16_t* codes) const {
+  HWY_NOINLINE void best_codes(std::size_t cell, Vec step, float shift,
+                               typename Base::BestCodes& codes) const {
     const hn::RebindToSigned<Lane> di;
     const auto zero = hn::Zero(kLane), one = hn::Set(kLane, 1.0F), delta = hn::Set(kLane, shift);
     const auto inverse = hn::Div(one, step);
@@ -117,7 +99,7 @@ class TernaryCells : public reference::TernaryCells<Shape> {
     for (std::size_t e = 0; e < kCell; ++e) {
       const auto x = cell_x_.at(kLane, e, cell), w = cell_w_.at(kLane, e, cell);
       const auto value = hn::Sub(hn::Mul(x, inverse), delta);
-      const auto level = round_lanes(kLane, clamp_lanes(kLane, value, -1, 1));
+      const auto level = round_even(within(value, -1, 1));
       const auto rest = hn::Sub(x, hn::Mul(step, hn::Add(level, delta)));
       const auto is_zero = hn::Eq(level, zero);
       const auto up = hn::Gt(value, zero);
@@ -152,9 +134,9 @@ class TernaryCells : public reference::TernaryCells<Shape> {
       const auto [e, f] = codebooks::kTernaryPairs[pair];
       offer(far, hn::Add(cost[e], cost[f]), 9 + pair);
     }
-    hn::StoreU(hn::Add(error, best), kLane, errors + cell);
+    hn::StoreU(hn::Add(error, best), kLane, codes.error + cell);
     const hn::Rebind<std::uint16_t, decltype(di)> du16;
-    hn::StoreU(hn::DemoteTo(du16, hn::Xor(code, flip)), du16, codes + cell);
+    hn::StoreU(hn::DemoteTo(du16, hn::Xor(code, flip)), du16, codes.code + cell);
   }
 
   Transposed<kCell> cell_x_, cell_w_;
