@@ -1,5 +1,5 @@
-// What the vector encoders are made of: lanes, rounding, columns of rows, sums in the order of tree_sum. Included
-// once per instruction set. SPDX-License-Identifier: Apache-2.0
+// What the vector encoders are made of: lanes, rounding, columns of rows, sums in the order of tree_sum.
+// Included once per instruction set. SPDX-License-Identifier: Apache-2.0
 #if defined(LLMQ_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef LLMQ_LANES_INL_HPP
 #undef LLMQ_LANES_INL_HPP
@@ -100,8 +100,8 @@ class PartialSums {
 
   Vec parts_[kParts];
 };
-/// Calls step(i, part) for every vector of `count` values: where it begins, and the partial sums it belongs to.
-/// The compiler knows their number, so that they stay in registers.
+/// Calls step(i, part) for every vector of `count` values: where it begins, and the partial sums it belongs
+/// to. The compiler knows their number, so that they stay in registers.
 template <class Step>
 HWY_INLINE void for_partials(std::size_t count, const Step& step) {
   for (std::size_t i = 0; i < count; i += kPartialSums) {
