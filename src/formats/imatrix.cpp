@@ -1,19 +1,64 @@
 #include "llmq/formats/imatrix.hpp"
 
+#include <algorithm>
+
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
 
 namespace llmq {
+namespace {
+
+template <typename T>
+void add(Sha256& hash, const std::vector<T>& values) {
+  hash.field(std::uint64_t{values.size()}).update(std::as_bytes(std::span(values)));
+}
+
+void add_super_weights(Sha256& hash, const SuperWeights& weights) {
+  hash.field("super weights");
+  add(hash, std::vector<double>{weights.coverage});
+  for (const SuperWeight& spike : weights.spikes) {
+    hash.field(spike.tensor).field(spike.row).field(spike.column);
+    add(hash, std::vector<double>{spike.value, spike.max_input, spike.max_output, spike.loss_change,
+                                  spike.kl_divergence});
+  }
+  for (const auto& [name, indices] : weights.covered) {
+    hash.field(name);
+    add(hash, indices);
+  }
+}
+
+}  // namespace
 
 std::vector<float> ImatrixEntry::importance(std::uint64_t mat) const {
   if (mat >= n_mat) throw InternalError("imatrix entry has no such matrix");
   const std::uint64_t count = counts.at(mat);
   std::vector<float> values(in_features, 1.0F);
+  if (!sensitivity.empty() && sensitivity.samples > 0) {
+    for (std::uint64_t j = 0; j < in_features; ++j) {
+      values[j] = static_cast<float>(sensitivity.columns[mat * in_features + j] /
+                                     static_cast<double>(sensitivity.samples));
+    }
+    return values;
+  }
   if (count == 0) return values;
   for (std::uint64_t j = 0; j < in_features; ++j) {
     values[j] = static_cast<float>(sum_sq[mat * in_features + j] / static_cast<double>(count));
   }
   return values;
+}
+
+std::uint64_t Imatrix::count_super_weights() const {
+  std::uint64_t count = 0;
+  for (const auto& [name, indices] : super_weights.covered) count += indices.size();
+  for (const SuperWeight& spike : super_weights.spikes) {
+    const auto entry = entries.find(spike.tensor);
+    const auto covered = super_weights.covered.find(spike.tensor);
+    const bool counted = entry != entries.end() && covered != super_weights.covered.end() &&
+                         std::binary_search(covered->second.begin(), covered->second.end(),
+                                            spike.row * entry->second.in_features + spike.column);
+    if (!counted) ++count;
+  }
+  return count;
 }
 
 std::string Imatrix::content_hash() const {
@@ -25,17 +70,20 @@ std::string Imatrix::content_hash() const {
       .field(tokenizer_hash)
       .field(ctx)
       .field(samples);
-  const auto add = [&](const auto& values) {
-    hash.field(std::uint64_t{values.size()}).update(std::as_bytes(std::span(values)));
-  };
   for (const auto& [name, entry] : entries) {
     hash.field(name).field(entry.in_features).field(entry.n_mat);
-    add(entry.sum_sq);
-    add(entry.sum);
-    add(entry.sum_quad);
-    add(entry.max_abs);
-    add(entry.counts);
+    add(hash, entry.sum_sq);
+    add(hash, entry.sum);
+    add(hash, entry.sum_quad);
+    add(hash, entry.max_abs);
+    add(hash, entry.counts);
+    if (entry.sensitivity.empty()) continue;
+    hash.field(entry.sensitivity.samples);
+    add(hash, entry.sensitivity.columns);
+    add(hash, entry.sensitivity.rows);
+    add(hash, entry.sensitivity.scores);
   }
+  if (super_weights.searched) add_super_weights(hash, super_weights);
   return hash.hex();
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 
 #include <fmt/format.h>
 
@@ -20,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSchema = "llmq.imatrix";
-constexpr std::uint64_t kSchemaVersion = 1;
+constexpr std::uint64_t kSchemaVersion = 2;
+constexpr std::uint64_t kOldestVersion = 1;  // without sensitivities and super weights
 constexpr char kHdf5Magic[8] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
 constexpr std::uint64_t kMaxEntries = 1 << 20;
 
@@ -36,11 +38,32 @@ bool has_hdf5_magic(const fs::path& path) noexcept {
   }
 }
 
+h5::GroupHandle create_group(const h5::Context& context, hid_t parent, const std::string& name) {
+  const h5::PropertyHandle plist = context.timeless(H5P_GROUP_CREATE);
+  return h5::GroupHandle(
+      context.id(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
+}
+
+h5::GroupHandle open_group(const h5::Context& context, hid_t parent, const std::string& name) {
+  return h5::GroupHandle(context.id(H5Gopen2(parent, name.c_str(), H5P_DEFAULT), "H5Gopen2"));
+}
+
+bool has(hid_t group, const char* name) { return H5Lexists(group, name, H5P_DEFAULT) > 0; }
+
+void write_sensitivity(const h5::Context& context, hid_t group, const ImatrixEntry& entry) {
+  const Sensitivity& values = entry.sensitivity;
+  const hsize_t columns[2] = {entry.n_mat, entry.in_features};
+  const hsize_t rows[2] = {entry.n_mat, values.rows.size() / entry.n_mat};
+  const hsize_t scores[1] = {entry.n_mat};
+  context.write_array<double>(group, "sensitivity_columns", values.columns, columns);
+  context.write_array<double>(group, "sensitivity_rows", values.rows, rows);
+  context.write_array<double>(group, "sensitivity_scores", values.scores, scores);
+  context.write_number(group, "sensitivity_samples", values.samples);
+}
+
 void write_entry(const h5::Context& context, hid_t parent, const std::string& name,
                  const ImatrixEntry& entry) {
-  const h5::PropertyHandle plist = context.timeless(H5P_GROUP_CREATE);
-  const h5::GroupHandle group(
-      context.id(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
+  const h5::GroupHandle group = create_group(context, parent, name);
   const hsize_t matrix[2] = {entry.n_mat, entry.in_features};
   const hsize_t row[1] = {entry.n_mat};
   context.write_array<std::uint64_t>(group, "counts", entry.counts, row);
@@ -48,6 +71,33 @@ void write_entry(const h5::Context& context, hid_t parent, const std::string& na
   if (!entry.sum.empty()) context.write_array<double>(group, "sum", entry.sum, matrix);
   if (!entry.sum_quad.empty()) context.write_array<double>(group, "sum_quad", entry.sum_quad, matrix);
   context.write_array<double>(group, "sum_sq", entry.sum_sq, matrix);
+  if (!entry.sensitivity.empty()) write_sensitivity(context, group, entry);
+}
+
+constexpr std::uint64_t kSpikeFigures = 5;  // value, max_input, max_output, loss_change, kl_divergence
+
+/// Groups "0000", "0001", ... in the order found; covered weights by tensor.
+void write_super_weights(const h5::Context& context, hid_t file, const SuperWeights& weights) {
+  const h5::GroupHandle group = create_group(context, file, "super_weights");
+  const hsize_t one[1] = {1};
+  context.write_array<double>(group, "coverage", std::span(&weights.coverage, 1), one);
+  const h5::GroupHandle covered = create_group(context, group, "covered");
+  for (const auto& [name, indices] : weights.covered) {
+    const hsize_t count[1] = {indices.size()};
+    context.write_array<std::uint64_t>(covered, name.c_str(), indices, count);
+  }
+  const h5::GroupHandle spikes = create_group(context, group, "spikes");
+  for (std::size_t i = 0; i < weights.spikes.size(); ++i) {
+    const SuperWeight& spike = weights.spikes[i];
+    const h5::GroupHandle item = create_group(context, spikes, fmt::format("{:04}", i));
+    const double figures[kSpikeFigures] = {spike.value, spike.max_input, spike.max_output, spike.loss_change,
+                                           spike.kl_divergence};
+    const hsize_t count[1] = {kSpikeFigures};
+    context.write_text(item, "tensor", spike.tensor);
+    context.write_number(item, "row", spike.row);
+    context.write_number(item, "column", spike.column);
+    context.write_array<double>(item, "figures", figures, count);
+  }
 }
 
 void write_content(const h5::Context& context, hid_t file, const Imatrix& imatrix) {
@@ -62,11 +112,10 @@ void write_content(const h5::Context& context, hid_t file, const Imatrix& imatri
   context.write_number(file, "samples", imatrix.samples);
   context.write_text(file, "content_hash", imatrix.content_hash());
   {
-    const h5::PropertyHandle plist = context.timeless(H5P_GROUP_CREATE);
-    const h5::GroupHandle entries(
-        context.id(H5Gcreate2(file, "entries", H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
+    const h5::GroupHandle entries = create_group(context, file, "entries");
     for (const auto& [name, entry] : imatrix.entries) write_entry(context, entries, name, entry);
   }
+  if (imatrix.super_weights.searched) write_super_weights(context, file, imatrix.super_weights);
 }
 
 /// Shape must be [n_mat, in_features]; values finite and, for squares and maxima, not negative.
@@ -85,6 +134,34 @@ std::vector<T> read_matrix(const h5::Context& context, hid_t group, const char* 
   return values;
 }
 
+std::vector<double> read_figures(const h5::Context& context, hid_t group, const char* name,
+                                 std::vector<hsize_t> expected, std::uint64_t max_elems) {
+  std::vector<hsize_t> shape;
+  std::vector<double> values = context.read_array<double>(group, name, shape, max_elems);
+  for (std::size_t axis = 0; axis < expected.size(); ++axis) {  // 0: any size
+    if (shape.size() != expected.size() || (expected[axis] != 0 && shape[axis] != expected[axis]))
+      context.fail(fmt::format("dataset {} has another shape than the rest of its entry", name));
+  }
+  for (const double value : values) {
+    if (!std::isfinite(value)) context.fail(fmt::format("dataset {} holds {}", name, value));
+  }
+  return values;
+}
+
+Sensitivity read_sensitivity(const h5::Context& context, hid_t group, const ImatrixEntry& entry,
+                             std::uint64_t max_elems) {
+  Sensitivity values;
+  values.columns = read_matrix<double>(context, group, "sensitivity_columns", entry, true, max_elems);
+  values.rows = read_figures(context, group, "sensitivity_rows", {entry.n_mat, 0}, max_elems);
+  values.scores = read_figures(context, group, "sensitivity_scores", {entry.n_mat}, max_elems);
+  values.samples = context.read_number(group, "sensitivity_samples");
+  const auto negative = [](double value) { return value < 0; };
+  if (std::any_of(values.rows.begin(), values.rows.end(), negative) ||
+      std::any_of(values.scores.begin(), values.scores.end(), negative))
+    context.fail("a sensitivity is negative");
+  return values;
+}
+
 ImatrixEntry read_entry(const h5::Context& context, hid_t group, std::uint64_t max_elems) {
   ImatrixEntry entry;
   std::vector<hsize_t> shape;
@@ -97,11 +174,13 @@ ImatrixEntry read_entry(const h5::Context& context, hid_t group, std::uint64_t m
   }
   entry.counts = context.read_array<std::uint64_t>(group, "counts", shape, max_elems);
   if (shape.size() != 1 || shape[0] != entry.n_mat) context.fail("dataset counts does not fit sum_sq");
-  const auto has = [&](const char* name) { return H5Lexists(group, name, H5P_DEFAULT) > 0; };
-  if (has("sum")) entry.sum = read_matrix<double>(context, group, "sum", entry, false, max_elems);
-  if (has("sum_quad"))
+  if (has(group, "sum")) entry.sum = read_matrix<double>(context, group, "sum", entry, false, max_elems);
+  if (has(group, "sum_quad"))
     entry.sum_quad = read_matrix<double>(context, group, "sum_quad", entry, true, max_elems);
-  if (has("max_abs")) entry.max_abs = read_matrix<float>(context, group, "max_abs", entry, true, max_elems);
+  if (has(group, "max_abs"))
+    entry.max_abs = read_matrix<float>(context, group, "max_abs", entry, true, max_elems);
+  if (has(group, "sensitivity_columns"))
+    entry.sensitivity = read_sensitivity(context, group, entry, max_elems);
   return entry;
 }
 
@@ -123,6 +202,36 @@ std::vector<std::string> link_names(const h5::Context& context, hid_t group) {
   return names;
 }
 
+std::vector<std::uint64_t> read_indices(const h5::Context& context, hid_t group, const std::string& name,
+                                        std::uint64_t max_elems) {
+  std::vector<hsize_t> shape;
+  std::vector<std::uint64_t> indices =
+      context.read_array<std::uint64_t>(group, name.c_str(), shape, max_elems);
+  if (shape.size() != 1 ||
+      std::adjacent_find(indices.begin(), indices.end(), std::greater_equal<>()) != indices.end())
+    context.fail(fmt::format("covered weights of {} are not in ascending order", name));
+  return indices;
+}
+
+SuperWeights read_super_weights(const h5::Context& context, hid_t file, std::uint64_t max_elems) {
+  SuperWeights weights;
+  weights.searched = true;
+  const h5::GroupHandle group = open_group(context, file, "super_weights");
+  weights.coverage = read_figures(context, group, "coverage", {1}, max_elems)[0];
+  const h5::GroupHandle covered = open_group(context, group, "covered");
+  for (const std::string& name : link_names(context, covered))
+    weights.covered[name] = read_indices(context, covered, name, max_elems);
+  const h5::GroupHandle spikes = open_group(context, group, "spikes");
+  for (const std::string& number : link_names(context, spikes)) {
+    const h5::GroupHandle item = open_group(context, spikes, number);
+    const std::vector<double> figures = read_figures(context, item, "figures", {kSpikeFigures}, max_elems);
+    weights.spikes.push_back({context.read_text(item, "tensor"), context.read_number(item, "row"),
+                              context.read_number(item, "column"), figures[0], figures[1], figures[2],
+                              figures[3], figures[4]});
+  }
+  return weights;
+}
+
 }  // namespace
 
 void write_imatrix_hdf5(const Imatrix& imatrix, const fs::path& path) {
@@ -136,8 +245,10 @@ Imatrix read_imatrix_hdf5(const fs::path& path) {
   const h5::FileHandle file = context.open(path.string());
   if (context.read_text(file, "schema") != kSchema)
     context.fail("is an HDF5 file, but not an importance matrix");
-  if (const std::uint64_t version = context.read_number(file, "schema_version"); version != kSchemaVersion) {
-    context.fail(fmt::format("has schema version {}, this program reads {}", version, kSchemaVersion));
+  if (const std::uint64_t version = context.read_number(file, "schema_version");
+      version < kOldestVersion || version > kSchemaVersion) {
+    context.fail(fmt::format("has schema version {}, this program reads {} to {}", version, kOldestVersion,
+                             kSchemaVersion));
   }
   Imatrix imatrix;
   imatrix.method = context.read_text(file, "method");
@@ -147,12 +258,13 @@ Imatrix read_imatrix_hdf5(const fs::path& path) {
   imatrix.tokenizer_hash = context.read_text(file, "tokenizer_hash");
   imatrix.ctx = context.read_number(file, "ctx");
   imatrix.samples = context.read_number(file, "samples");
-  const h5::GroupHandle entries(context.id(H5Gopen2(file, "entries", H5P_DEFAULT), "H5Gopen2"));
+  const h5::GroupHandle entries = open_group(context, file, "entries");
   for (const std::string& name : link_names(context, entries)) {
-    const h5::GroupHandle group(context.id(H5Gopen2(entries, name.c_str(), H5P_DEFAULT), "H5Gopen2"));
+    const h5::GroupHandle group = open_group(context, entries, name);
     imatrix.entries[name] = read_entry(context, group, max_elems);
   }
   if (imatrix.entries.empty()) context.fail("holds no entry");
+  if (has(file, "super_weights")) imatrix.super_weights = read_super_weights(context, file, max_elems);
   if (context.read_text(file, "content_hash") != imatrix.content_hash()) {
     context.fail("content does not match its hash: the file is damaged");
   }

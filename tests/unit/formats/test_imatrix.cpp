@@ -40,6 +40,32 @@ TEST(ImatrixEntry, importance_is_the_mean_square_and_one_without_tokens) {
   EXPECT_EQ(entry.importance(1), (std::vector<float>{1.0F, 1.0F, 1.0F}));
 }
 
+Imatrix example_with_super_weights() {
+  Imatrix imatrix = example();
+  imatrix.method = "fisher_information";
+  imatrix.entries["blk.0.attn_q.weight"].sensitivity = {{1, 2, 4, 8, 16, 32}, {3, 5, 7, 9}, {2, 6}, 4};
+  imatrix.super_weights.searched = true;
+  imatrix.super_weights.coverage = 0.25;
+  imatrix.super_weights.spikes = {{"blk.0.attn_q.weight", 1, 2, -7.5, 300, 800, 2.25, 1.5},
+                                  {"blk.0.attn_q.weight", 0, 0, 3, 30, 80, 0.25, 0.5}};
+  imatrix.super_weights.covered["blk.0.attn_q.weight"] = {0, 3};
+  imatrix.super_weights.covered["blk.1.ffn_down_exps.weight"] = {2};
+  return imatrix;
+}
+
+TEST(ImatrixEntry, sensitivity_is_the_importance_where_it_was_measured) {
+  const Imatrix imatrix = example_with_super_weights();
+  const ImatrixEntry& entry = imatrix.entries.at("blk.0.attn_q.weight");
+  EXPECT_EQ(entry.importance(0), (std::vector<float>{0.25F, 0.5F, 1.0F}));
+  EXPECT_EQ(entry.importance(1), (std::vector<float>{2.0F, 4.0F, 8.0F}));
+}
+
+TEST(Imatrix, a_weight_that_is_a_spike_and_covered_counts_once) {
+  EXPECT_EQ(example().count_super_weights(), 0u);
+  EXPECT_EQ(example_with_super_weights().count_super_weights(),
+            4u);  // 3 covered; spike (0, 0) is one of them
+}
+
 TEST(ImatrixFormats, both_llama_cpp_formats_give_the_expected_values) {
   const auto expected = nlohmann::json::parse(read_file(vectors() / "expected.json", 1 << 20));
   const std::string text = expected.dump();
@@ -73,6 +99,39 @@ TEST(ImatrixHdf5, round_trip_is_exact_and_equal_content_gives_equal_bytes) {
   EXPECT_EQ(read_file(scratch / "a.imatrix", 1 << 20), read_file(scratch / "b.imatrix", 1 << 20));
   EXPECT_EQ(back.content_hash(), original.content_hash());
   EXPECT_TRUE(looks_like_imatrix(scratch / "a.imatrix"));
+}
+
+TEST(ImatrixHdf5, sensitivities_and_super_weights_come_back) {
+  const ScratchDirectory scratch;
+  const Imatrix original = example_with_super_weights();
+
+  write_imatrix_hdf5(original, scratch / "a.imatrix");
+  const Imatrix back = read_imatrix(scratch / "a.imatrix");
+
+  const Sensitivity& values = back.entries.at("blk.0.attn_q.weight").sensitivity;
+  EXPECT_EQ(values.columns, (std::vector<double>{1, 2, 4, 8, 16, 32}));
+  EXPECT_EQ(values.rows, (std::vector<double>{3, 5, 7, 9}));
+  EXPECT_EQ(values.scores, (std::vector<double>{2, 6}));
+  EXPECT_EQ(values.samples, 4u);
+  EXPECT_TRUE(back.entries.at("blk.1.ffn_down_exps.weight").sensitivity.empty());
+  ASSERT_EQ(back.super_weights.spikes.size(), 2u);
+  EXPECT_EQ(back.super_weights.spikes[0].value, -7.5);
+  EXPECT_EQ(back.super_weights.spikes[0].kl_divergence, 1.5);
+  EXPECT_EQ(back.super_weights.covered, original.super_weights.covered);
+  EXPECT_EQ(back.content_hash(), original.content_hash());
+}
+
+TEST(ImatrixHdf5, all_content_is_hashed) {
+  const std::string hash = example_with_super_weights().content_hash();
+  Imatrix changed = example_with_super_weights();
+  changed.entries["blk.0.attn_q.weight"].sensitivity.rows[1] = 6;
+  EXPECT_NE(changed.content_hash(), hash);
+  changed = example_with_super_weights();
+  changed.super_weights.spikes[0].column = 1;
+  EXPECT_NE(changed.content_hash(), hash);
+  changed = example_with_super_weights();
+  changed.super_weights.covered["blk.0.attn_q.weight"] = {0, 4};
+  EXPECT_NE(changed.content_hash(), hash);
 }
 
 TEST(ImatrixHdf5, truncated_and_damaged_files_are_refused) {
