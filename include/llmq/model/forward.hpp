@@ -1,6 +1,6 @@
-// The forward pass behind an interface. The implementation (model/torch) is a shared module that is loaded
-// when a command runs a model; torch types do not cross this border. One sample at a time, by one thread,
-// always in the same shape: the bits of a sample's states depend on the sample and the weights only.
+// The forward and backward pass behind an interface. The implementation (model/torch) is a shared module that
+// is loaded when a command runs a model; torch types do not cross this border. One sample at a time, by one
+// thread, always in the same shape: the bits of a sample's states depend on the sample and the weights only.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -28,6 +28,20 @@ enum class MatmulInput { attention, attention_output, ffn, ffn_down };
 /// several.
 using MatmulObserver =
     std::function<void(MatmulInput input, std::span<const float> x, std::size_t in_features)>;
+
+/// Called with the product of ffn_down before it is added to the residual: [tokens, out_features].
+using ProductObserver = std::function<void(std::span<const float> y, std::size_t out_features)>;
+
+/// Some rows of the gradient of one weight, with the weights themselves. Rows in Hugging Face order.
+struct GradientTile {
+  std::string_view weight;       ///< GGUF name below "blk.N.", e.g. "attn_q.weight"
+  std::size_t first_row = 0;     ///< tiles of a weight come in the order of their rows
+  std::size_t out_features = 0;  ///< rows of the whole weight
+  std::size_t in_features = 0;
+  std::span<const float> weights;   ///< [rows, in_features]
+  std::span<const float> gradient;  ///< [rows, in_features]
+};
+using GradientObserver = std::function<void(const GradientTile& tile)>;
 
 /// One layer's weights resident in memory, ready to run. Immutable, usable by several threads at once.
 class LayerWeights {
@@ -59,14 +73,26 @@ class ForwardPass {
   virtual void embed(const LayerWeights& embedding, std::span<const std::int32_t> ids,
                      std::span<float> hidden) const = 0;
   /// Advances hidden [tokens, hidden_size] through one layer, positions 0..tokens-1, causal. `observer` may
-  /// be empty.
-  virtual void run_layer(const LayerWeights& layer, std::span<float> hidden,
-                         const MatmulObserver& observer) const = 0;
+  /// be empty, and so may `down_product`.
+  virtual void run_layer(const LayerWeights& layer, std::span<float> hidden, const MatmulObserver& observer,
+                         const ProductObserver& down_product = {}) const = 0;
   /// logits [tokens, vocab] of hidden [tokens, hidden_size].
   virtual void run_head(const LayerWeights& head, std::span<const float> hidden,
                         std::span<float> logits) const = 0;
+  /// `gradient` [tokens, hidden_size]: of the loss with respect to the layer's output, becomes that with
+  /// respect to its input. `input` is the state before the layer; what lies between is computed again. The
+  /// gradients of all matmul weights go by in tiles, so that none is ever whole in memory.
+  virtual void backward_layer(const LayerWeights& layer, std::span<const float> input,
+                              std::span<float> gradient, const GradientObserver& observer) const = 0;
+  /// Mean next-token loss in nats over positions 0..tokens-2 of at least two ids; `hidden`
+  /// [tokens, hidden_size], the state after the last layer, becomes the loss's gradient. The vocabulary goes
+  /// by in chunks.
+  virtual double backward_head(const LayerWeights& head, std::span<const std::int32_t> ids,
+                               std::span<float> hidden) const = 0;
   /// Bytes of scratch one thread needs to run one sample of `tokens`.
   virtual std::uint64_t scratch_bytes(std::size_t tokens) const noexcept = 0;
+  /// The same forward and backward.
+  virtual std::uint64_t backward_scratch_bytes(std::size_t tokens) const noexcept = 0;
   /// Since the pass was made. May be called at any time.
   virtual StageSeconds stage_seconds() const noexcept = 0;
 };

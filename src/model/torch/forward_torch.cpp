@@ -1,5 +1,6 @@
 // The Llama family's forward pass. q, k, v and gate, up are fused into one product each.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -12,34 +13,17 @@
 
 #include "model/torch/attention.hpp"
 #include "model/torch/elementwise.hpp"
+#include "model/torch/elementwise_backward.hpp"
+#include "model/torch/head_loss.hpp"
+#include "model/torch/layer.hpp"
+#include "model/torch/layer_backward.hpp"
 #include "model/torch/matmul.hpp"
 #include "model/torch/rope.hpp"
 #include "model/torch/scratch.hpp"
 #include "model/torch/stage_clock.hpp"
-#include "model/torch/weights.hpp"
 
 namespace llmq::torch_pass {
 namespace {
-
-struct Layer final : LayerWeights {
-  std::vector<float> attention_norm, ffn_norm;
-  Linear qkv, attention_output, gate_up, down;
-  std::uint64_t bytes() const noexcept override {
-    return 4 * (attention_norm.size() + ffn_norm.size()) + qkv.bytes() + attention_output.bytes() +
-           gate_up.bytes() + down.bytes();
-  }
-};
-
-struct Embedding final : LayerWeights {
-  Values table;
-  std::uint64_t bytes() const noexcept override { return 4 * table.size(); }
-};
-
-struct Head final : LayerWeights {
-  std::vector<float> norm;
-  Linear output;
-  std::uint64_t bytes() const noexcept override { return 4 * norm.size() + output.bytes(); }
-};
 
 /// libtorch's own threads stay out: threads of the program work on samples.
 std::string bind_to_one_thread() {
@@ -106,8 +90,8 @@ class LlamaPass final : public ForwardPass {
     }
   }
 
-  void run_layer(const LayerWeights& weights, std::span<float> hidden,
-                 const MatmulObserver& observer) const override {
+  void run_layer(const LayerWeights& weights, std::span<float> hidden, const MatmulObserver& observer,
+                 const ProductObserver& down_product) const override {
     const auto& layer = static_cast<const Layer&>(weights);
     const ScratchPool::Lease lease(scratch_);
     Scratch& scratch = *lease;
@@ -147,8 +131,41 @@ class LlamaPass final : public ForwardPass {
     swiglu(scratch.gate_up.data(), tokens, ffn, scratch.activated.data());
     clock.elementwise();
     watch(MatmulInput::ffn_down, scratch.activated, ffn);
+    if (down_product) {
+      layer.down.apply(scratch.activated.data(), tokens, scratch.normed.data());
+      down_product({scratch.normed.data(), tokens * width}, width);
+    }
     layer.down.add_to(scratch.activated.data(), tokens, hidden.data());
     clock.matmul();
+  }
+
+  void backward_layer(const LayerWeights& weights, std::span<const float> input, std::span<float> gradient,
+                      const GradientObserver& observer) const override {
+    const ScratchPool::Lease lease(scratch_);
+    const LayerShape shape{attention_shape(input.size() / spec_.hidden_size), spec_.hidden_size,
+                           spec_.intermediate_size, spec_.rms_norm_eps};
+    layer_backward(shape, static_cast<const Layer&>(weights), rope_, input.data(), gradient.data(), observer,
+                   *lease, stages_);
+  }
+
+  double backward_head(const LayerWeights& weights, std::span<const std::int32_t> ids,
+                       std::span<float> hidden) const override {
+    const auto& head = static_cast<const Head&>(weights);
+    const ScratchPool::Lease lease(scratch_);
+    Scratch& scratch = *lease;
+    StageClock clock(stages_);
+    scratch.normed.resize(hidden.size());
+    scratch.d_normed.resize(hidden.size());
+    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, ids.size(), spec_.hidden_size,
+             scratch.normed.data());
+    const double loss =
+        next_token_loss(head.output, ids, scratch.normed.data(), scratch.d_normed.data(), scratch.head);
+    scratch.middle.assign(hidden.begin(), hidden.end());
+    std::fill(hidden.begin(), hidden.end(), 0.0F);
+    rms_norm_backward(scratch.middle.data(), head.norm.data(), spec_.rms_norm_eps, scratch.d_normed.data(),
+                      ids.size(), spec_.hidden_size, hidden.data());
+    clock.matmul();
+    return loss;
   }
 
   void run_head(const LayerWeights& weights, std::span<const float> hidden,
@@ -167,6 +184,17 @@ class LlamaPass final : public ForwardPass {
     const std::uint64_t row = spec_.hidden_size + shape.qkv_width() + shape.heads * shape.head_dim +
                               3 * std::uint64_t{spec_.intermediate_size};
     return 4 * (tokens * row + scratch_values(shape));
+  }
+
+  std::uint64_t backward_scratch_bytes(std::size_t tokens) const noexcept override {
+    const AttentionShape shape = attention_shape(tokens);
+    const std::uint64_t width = spec_.hidden_size;
+    const std::uint64_t row = 3 * width + shape.qkv_width() + shape.heads * shape.head_dim +
+                              spec_.intermediate_size +
+                              std::min<std::uint64_t>(kVocabularyChunk, spec_.vocab_size);
+    return scratch_bytes(tokens) +
+           4 * (tokens * row + backward_scratch_values(shape) +
+                kGradientRows * std::max<std::uint64_t>(width, spec_.intermediate_size));
   }
 
   StageSeconds stage_seconds() const noexcept override { return stages_.seconds(); }

@@ -16,13 +16,19 @@ Sgemm sgemm = nullptr;
 
 int as_int(std::size_t value) { return checked_cast<int>(value, "size of a matrix product"); }
 
+struct Factor {
+  const char* transpose;
+  MatrixView<const float> matrix;
+};
+
 /// Fortran stores columns: our row-major y = x w is its y^T = w^T x^T, with the factors exchanged.
-void call(const char* transpose_w, const MatrixView<const float>& x, const MatrixView<const float>& w,
-          const MatrixView<float>& y, float beta) {
-  const int m = as_int(y.columns), n = as_int(y.rows), k = as_int(x.columns);
-  const int ldw = as_int(w.stride), ldx = as_int(x.stride), ldy = as_int(y.stride);
+void call(const Factor& w, const Factor& x, std::size_t inner, const MatrixView<float>& y, Product product) {
+  const int m = as_int(y.columns), n = as_int(y.rows), k = as_int(inner);
+  const int ldw = as_int(w.matrix.stride), ldx = as_int(x.matrix.stride), ldy = as_int(y.stride);
   const float alpha = 1.0F;
-  sgemm(transpose_w, "N", &m, &n, &k, &alpha, w.data, &ldw, x.data, &ldx, &beta, y.data, &ldy);
+  const float beta = product == Product::add ? 1.0F : 0.0F;
+  sgemm(w.transpose, x.transpose, &m, &n, &k, &alpha, w.matrix.data, &ldw, x.matrix.data, &ldx, &beta, y.data,
+        &ldy);
 }
 
 }  // namespace
@@ -42,11 +48,16 @@ std::string open_blas() {
 
 void multiply_transposed(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y,
                          Product product) {
-  call("T", x, w, y, product == Product::add ? 1.0F : 0.0F);
+  call({"T", w}, {"N", x}, x.columns, y, product);
 }
 
-void multiply(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y) {
-  call("N", x, w, y, 0.0F);
+void multiply(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y, Product product) {
+  call({"N", w}, {"N", x}, x.columns, y, product);
+}
+
+void multiply_first_transposed(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y,
+                               Product product) {
+  call({"N", w}, {"T", x}, x.rows, y, product);
 }
 
 }  // namespace llmq::torch_pass

@@ -26,7 +26,12 @@ std::string open_blas();
 /// y [m, n] = (or +=) x [m, k] w [n, k]^T.
 void multiply_transposed(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y,
                          Product product);
-/// y [m, n] = x [m, k] w [k, n].
-void multiply(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y);
+/// y [m, n] = (or +=) x [m, k] w [k, n].
+void multiply(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y,
+              Product product = Product::replace);
+
+/// y [m, n] = (or +=) x [k, m]^T w [k, n]: gradients of weights and keys, sums over tokens.
+void multiply_first_transposed(MatrixView<const float> x, MatrixView<const float> w, MatrixView<float> y,
+                               Product product);
 
 }  // namespace llmq::torch_pass

@@ -11,27 +11,38 @@ HWY_BEFORE_NAMESPACE();
 namespace llmq::torch_pass::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-template <class D>
+template <bool kBack, class D>
 HWY_INLINE void rotate_pairs(D d, const float* x, const float* cosines, const float* sines, std::size_t half,
                              std::size_t c, float* out) {
   const auto a = hn::LoadU(d, x + c);
   const auto b = hn::LoadU(d, x + half + c);
   const auto cosine = hn::LoadU(d, cosines + c);
-  const auto sine = hn::LoadU(d, sines + c);
+  auto sine = hn::LoadU(d, sines + c);
+  if constexpr (kBack) sine = hn::Neg(sine);
   hn::StoreU(hn::Sub(hn::Mul(a, cosine), hn::Mul(b, sine)), d, out + c);
   hn::StoreU(hn::Add(hn::Mul(b, cosine), hn::Mul(a, sine)), d, out + half + c);
 }
 
-void rotate_heads(const float* x, std::size_t stride, const float* cosines, const float* sines,
-                  std::size_t half, std::size_t tokens, float* out, std::size_t out_stride) {
+template <bool kBack>
+HWY_INLINE void rotate_all(const float* x, std::size_t stride, const float* cosines, const float* sines,
+                           std::size_t half, std::size_t tokens, float* out, std::size_t out_stride) {
   const hn::ScalableTag<float> d;
   const hn::CappedTag<float, 1> single;
   const std::size_t lanes = hn::Lanes(d);
   for (std::size_t t = 0; t < tokens; ++t, x += stride, out += out_stride, cosines += half, sines += half) {
     std::size_t c = 0;
-    for (; c + lanes <= half; c += lanes) rotate_pairs(d, x, cosines, sines, half, c, out);
-    for (; c < half; ++c) rotate_pairs(single, x, cosines, sines, half, c, out);
+    for (; c + lanes <= half; c += lanes) rotate_pairs<kBack>(d, x, cosines, sines, half, c, out);
+    for (; c < half; ++c) rotate_pairs<kBack>(single, x, cosines, sines, half, c, out);
   }
+}
+
+void rotate_heads(const float* x, std::size_t stride, const float* cosines, const float* sines,
+                  std::size_t half, std::size_t tokens, float* out, std::size_t out_stride) {
+  rotate_all<false>(x, stride, cosines, sines, half, tokens, out, out_stride);
+}
+void rotate_heads_back(float* x, std::size_t stride, const float* cosines, const float* sines,
+                       std::size_t half, std::size_t tokens) {
+  rotate_all<true>(x, stride, cosines, sines, half, tokens, x, stride);
 }
 
 }  // namespace llmq::torch_pass::HWY_NAMESPACE
@@ -41,7 +52,8 @@ HWY_AFTER_NAMESPACE();
 namespace llmq::torch_pass {
 namespace {
 HWY_EXPORT(rotate_heads);
-}
+HWY_EXPORT(rotate_heads_back);
+}  // namespace
 
 Rope::Rope(const std::vector<float>& inverse_frequencies, std::size_t max_positions)
     : half_(inverse_frequencies.size()), cos_(max_positions * half_), sin_(max_positions * half_) {
@@ -59,6 +71,11 @@ void Rope::rotate(const float* x, std::size_t stride, std::size_t first_position
                   float* out, std::size_t out_stride) const {
   HWY_DYNAMIC_DISPATCH(rotate_heads)
   (x, stride, &cos_[first_position * half_], &sin_[first_position * half_], half_, tokens, out, out_stride);
+}
+
+void Rope::rotate_back(float* x, std::size_t stride, std::size_t first_position, std::size_t tokens) const {
+  HWY_DYNAMIC_DISPATCH(rotate_heads_back)
+  (x, stride, &cos_[first_position * half_], &sin_[first_position * half_], half_, tokens);
 }
 
 }  // namespace llmq::torch_pass

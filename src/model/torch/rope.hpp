@@ -13,6 +13,8 @@ class Rope {
   /// `tokens` heads of 2 half values, from `first_position` on; in place if out == x with equal strides.
   void rotate(const float* x, std::size_t stride, std::size_t first_position, std::size_t tokens, float* out,
               std::size_t out_stride) const;
+  /// The opposite rotation, in place: takes gradients of rotated heads back to those before.
+  void rotate_back(float* x, std::size_t stride, std::size_t first_position, std::size_t tokens) const;
 
  private:
   std::size_t half_;

@@ -1,0 +1,35 @@
+// One layer of the Llama family, the embedding and the head as they stand in memory.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "llmq/model/forward.hpp"
+
+#include "model/torch/weights.hpp"
+
+namespace llmq::torch_pass {
+
+/// q, k, v and gate, up are stacked into one matrix each.
+struct Layer final : LayerWeights {
+  std::vector<float> attention_norm, ffn_norm;
+  Linear qkv, attention_output, gate_up, down;
+  std::uint64_t bytes() const noexcept override {
+    return 4 * (attention_norm.size() + ffn_norm.size()) + qkv.bytes() + attention_output.bytes() +
+           gate_up.bytes() + down.bytes();
+  }
+};
+
+struct Embedding final : LayerWeights {
+  Values table;
+  std::uint64_t bytes() const noexcept override { return 4 * table.size(); }
+};
+
+struct Head final : LayerWeights {
+  std::vector<float> norm;
+  Linear output;
+  std::uint64_t bytes() const noexcept override { return 4 * norm.size() + output.bytes(); }
+};
+
+}  // namespace llmq::torch_pass

@@ -1,0 +1,29 @@
+// Gradient through one layer of the Llama family. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#include "llmq/model/forward.hpp"
+
+#include "model/torch/attention.hpp"
+#include "model/torch/layer.hpp"
+#include "model/torch/scratch.hpp"
+#include "model/torch/stage_clock.hpp"
+
+namespace llmq::torch_pass {
+
+struct LayerShape {
+  AttentionShape attention;
+  std::size_t hidden = 0;
+  std::size_t ffn = 0;
+  float eps = 0;
+};
+
+/// Rows of a weight whose gradients exist at once.
+inline constexpr std::size_t kGradientRows = 128;
+
+/// See ForwardPass::backward_layer.
+void layer_backward(const LayerShape& shape, const Layer& layer, const Rope& rope, const float* input,
+                    float* gradient, const GradientObserver& observer, Scratch& scratch, StageTotals& stages);
+
+}  // namespace llmq::torch_pass

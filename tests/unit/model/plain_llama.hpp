@@ -1,0 +1,194 @@
+// A small model of the Llama family written down as directly as it can be: plain loops in double precision,
+// weights that follow from their names. What forward and backward pass are judged by.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "llmq/model/spec.hpp"
+
+namespace llmq::testing_support {
+using Values = std::vector<float>;
+using Doubles = std::vector<double>;
+
+/// Grouped queries, heads that do not fill the hidden size, biases, llama3 rotation.
+inline ModelSpec small_spec() {
+  ModelSpec spec;
+  spec.architecture = "llama";
+  spec.class_name = "LlamaForCausalLM";
+  spec.hidden_size = 40;
+  spec.intermediate_size = 56;
+  spec.n_layers = 2;
+  spec.n_heads = 6;
+  spec.n_kv_heads = 2;
+  spec.head_dim = 8;
+  spec.explicit_head_dim = true;
+  spec.vocab_size = 50;
+  spec.context_length = 256;
+  spec.rope_theta = 500.0;
+  spec.rope_scaling = RopeScaling::llama3;
+  spec.rope_factor = 8;
+  spec.rope_original_context = 64;
+  spec.attention_bias = spec.mlp_bias = true;
+  return spec;
+}
+
+inline Values pseudo_random(std::size_t count, std::uint64_t seed, float scale) {
+  Values values(count);
+  std::uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 1;
+  for (float& value : values) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    value = scale * (static_cast<float>(state >> 40) / 8388608.0F - 1.0F);
+  }
+  return values;
+}
+
+/// Every tensor asked for exists; its values follow from its name.
+class Weights {
+ public:
+  explicit Weights(bool tied) : tied_(tied) {}
+  bool operator()(std::string_view name, std::span<float> out) const {
+    if (tied_ && name == "output.weight") return false;
+    const Values& values = get(std::string(name), out.size());
+    std::copy(values.begin(), values.end(), out.begin());
+    return true;
+  }
+  const Values& get(const std::string& name, std::size_t count) const {
+    auto [at, fresh] = made_.try_emplace(name);
+    if (fresh) {
+      const bool norm = name.find("norm") != std::string::npos;
+      at->second = pseudo_random(count, std::hash<std::string>{}(name), norm ? 0.5F : 0.3F);
+      if (norm) {
+        for (float& value : at->second) value += 1.0F;
+      }
+    }
+    EXPECT_EQ(at->second.size(), count) << name;
+    return at->second;
+  }
+  /// One value of a tensor that was asked for before.
+  float& at(const std::string& name, std::size_t index) { return made_.at(name).at(index); }
+
+ private:
+  bool tied_;
+  mutable std::map<std::string, Values> made_;
+};
+
+/// The architecture written down as directly as it can be.
+class PlainLlama {
+ public:
+  PlainLlama(const ModelSpec& spec, const Weights& weights) : spec_(spec), weights_(weights) {}
+
+  void layer(std::size_t index, std::vector<Doubles>& hidden) const {
+    const std::string block = "blk." + std::to_string(index) + ".";
+    const std::size_t dim = spec_.head_dim;
+    std::vector<Doubles> q, k, v;
+    for (std::size_t t = 0; t < hidden.size(); ++t) {
+      const Doubles x = norm(hidden[t], block + "attn_norm.weight");
+      q.push_back(rotated(linear(x, block + "attn_q", spec_.n_heads * dim), t));
+      k.push_back(rotated(linear(x, block + "attn_k", spec_.n_kv_heads * dim), t));
+      v.push_back(linear(x, block + "attn_v", spec_.n_kv_heads * dim));
+    }
+    for (std::size_t t = 0; t < hidden.size(); ++t) {
+      Doubles attended;
+      for (std::size_t head = 0; head < spec_.n_heads; ++head) {
+        const std::size_t group = head / (spec_.n_heads / spec_.n_kv_heads);
+        Doubles score(t + 1);
+        double total = 0;
+        for (std::size_t s = 0; s <= t; ++s) {
+          double dot = 0;
+          for (std::size_t c = 0; c < dim; ++c) dot += q[t][head * dim + c] * k[s][group * dim + c];
+          total += score[s] = std::exp(dot / std::sqrt(static_cast<double>(dim)));
+        }
+        for (std::size_t c = 0; c < dim; ++c) {
+          double sum = 0;
+          for (std::size_t s = 0; s <= t; ++s) sum += score[s] / total * v[s][group * dim + c];
+          attended.push_back(sum);
+        }
+      }
+      add(hidden[t], linear(attended, block + "attn_output", spec_.hidden_size));
+    }
+    for (Doubles& row : hidden) {
+      const Doubles x = norm(row, block + "ffn_norm.weight");
+      Doubles gate = linear(x, block + "ffn_gate", spec_.intermediate_size);
+      const Doubles up = linear(x, block + "ffn_up", spec_.intermediate_size);
+      for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+      add(row, linear(gate, block + "ffn_down", spec_.hidden_size));
+    }
+  }
+
+  Doubles logits(const Doubles& hidden, const std::string& matrix) const {
+    return product(norm(hidden, "output_norm.weight"), weights_.get(matrix, spec_.vocab_size * hidden.size()),
+                   spec_.vocab_size);
+  }
+
+ private:
+  static void add(Doubles& x, const Doubles& y) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+  }
+  static Doubles product(const Doubles& x, const Values& matrix, std::size_t rows) {
+    Doubles y(rows, 0.0);
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t j = 0; j < x.size(); ++j) y[i] += static_cast<double>(matrix[i * x.size() + j]) * x[j];
+    }
+    return y;
+  }
+  Doubles linear(const Doubles& x, const std::string& name, std::size_t rows) const {
+    Doubles y = product(x, weights_.get(name + ".weight", rows * x.size()), rows);
+    const Values& bias = weights_.get(name + ".bias", rows);
+    for (std::size_t i = 0; i < rows; ++i) y[i] += static_cast<double>(bias[i]);
+    return y;
+  }
+  Doubles norm(const Doubles& x, const std::string& name) const {
+    const Values& weight = weights_.get(name, x.size());
+    double squares = 0;
+    for (const double value : x) squares += value * value;
+    const double scale =
+        1 / std::sqrt(squares / static_cast<double>(x.size()) + static_cast<double>(spec_.rms_norm_eps));
+    Doubles y(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * static_cast<double>(weight[i]);
+    return y;
+  }
+  /// Frequencies by the llama3 rule: long waves slowed by the factor, short ones kept, between them a ramp.
+  double frequency(std::size_t c) const {
+    const double plain = std::pow(spec_.rope_theta, -2.0 * static_cast<double>(c) / spec_.head_dim);
+    const double turns = spec_.rope_original_context * plain / (2 * M_PI);
+    if (turns < spec_.rope_low_freq_factor) return plain / spec_.rope_factor;
+    if (turns > spec_.rope_high_freq_factor) return plain;
+    const double smooth =
+        (turns - spec_.rope_low_freq_factor) / (spec_.rope_high_freq_factor - spec_.rope_low_freq_factor);
+    return (1 - smooth) * plain / spec_.rope_factor + smooth * plain;
+  }
+  Doubles rotated(Doubles x, std::size_t position) const {
+    const std::size_t half = spec_.head_dim / 2;
+    for (std::size_t head = 0; head < x.size() / spec_.head_dim; ++head) {
+      for (std::size_t c = 0; c < half; ++c) {
+        const double angle = static_cast<double>(position) * frequency(c);
+        double& a = x[head * spec_.head_dim + c];
+        double& b = x[head * spec_.head_dim + half + c];
+        const double turned = a * std::cos(angle) - b * std::sin(angle);
+        b = b * std::cos(angle) + a * std::sin(angle);
+        a = turned;
+      }
+    }
+    return x;
+  }
+
+  const ModelSpec& spec_;
+  const Weights& weights_;
+};
+
+inline std::vector<std::int32_t> some_ids(std::size_t count, std::uint32_t vocabulary) {
+  std::vector<std::int32_t> ids(count);
+  for (std::size_t t = 0; t < count; ++t)
+    ids[t] = static_cast<std::int32_t>((t * t * 7 + t * 3 + 1) % vocabulary);
+  return ids;
+}
+
+}  // namespace llmq::testing_support
