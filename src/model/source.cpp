@@ -61,4 +61,15 @@ WeightLoader make_weight_loader(const ModelSource& source) {
   };
 }
 
+RowLoader make_row_loader(const ModelSource& source) {
+  return [&source](std::string_view name, std::uint64_t first_row, std::span<float> out) {
+    const ModelTensor* tensor = source.find(name);
+    if (tensor == nullptr) return false;
+    if (out.size() % tensor->row_elems() != 0)
+      throw InternalError(fmt::format("{} values are no rows of {}", out.size(), name));
+    source.read_rows(*tensor, first_row, out.size() / tensor->row_elems(), RowOrder::hugging_face, out);
+    return true;
+  };
+}
+
 }  // namespace llmq

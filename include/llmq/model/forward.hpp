@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "llmq/model/spec.hpp"
 
@@ -20,6 +21,21 @@ namespace llmq {
 /// by its GGUF name, e.g. "blk.3.attn_q.weight". Returns false if the model has no such tensor (optional
 /// biases).
 using WeightLoader = std::function<bool(std::string_view gguf_name, std::span<float> out)>;
+
+/// Some rows of a weight: out.size() / row length rows from `first_row` on, in Hugging Face order.
+using RowLoader =
+    std::function<bool(std::string_view gguf_name, std::uint64_t first_row, std::span<float> out)>;
+
+/// Rows of the output matrix that a part of the head should have.
+inline constexpr std::size_t kHeadPartRows = 2048;
+
+/// Next-token loss of one sample while the vocabulary goes by in parts; starts empty.
+struct HeadProgress {
+  std::vector<float> tops;         ///< [tokens - 1], largest logit so far
+  std::vector<double> sums;        ///< [tokens - 1], of e^(logit - top)
+  std::vector<float> next_logits;  ///< [tokens - 1], of the true next token
+  std::vector<float> d_normed;     ///< [tokens, hidden_size], gradient behind the final norm
+};
 
 /// Inputs of the matmuls of one layer.
 enum class MatmulInput { attention, attention_output, ffn, ffn_down };
@@ -84,11 +100,21 @@ class ForwardPass {
   /// gradients of all matmul weights go by in tiles, so that none is ever whole in memory.
   virtual void backward_layer(const LayerWeights& layer, std::span<const float> input,
                               std::span<float> gradient, const GradientObserver& observer) const = 0;
-  /// Mean next-token loss in nats over positions 0..tokens-2 of at least two ids; `hidden`
-  /// [tokens, hidden_size], the state after the last layer, becomes the loss's gradient. The vocabulary goes
-  /// by in chunks.
-  virtual double backward_head(const LayerWeights& head, std::span<const std::int32_t> ids,
-                               std::span<float> hidden) const = 0;
+  /// Final norm and rows [first, first + count) of the output matrix (the embedding when tied): one part of
+  /// the vocabulary.
+  virtual std::unique_ptr<LayerWeights> load_head_part(std::size_t first, std::size_t count,
+                                                       const RowLoader& rows) const = 0;
+  /// First round over all parts: takes the part's logits of `hidden` [tokens, hidden_size], the state after
+  /// the last layer, into `progress`. At least two ids.
+  virtual void head_forward(const LayerWeights& part, std::span<const std::int32_t> ids,
+                            std::span<const float> hidden, HeadProgress& progress) const = 0;
+  /// Second round, after the first has seen the whole vocabulary: adds the part's share of the gradient.
+  virtual void head_backward(const LayerWeights& part, std::span<const std::int32_t> ids,
+                             std::span<const float> hidden, HeadProgress& progress) const = 0;
+  /// Mean next-token loss in nats over positions 0..tokens-2; `hidden` becomes its gradient. Any part will
+  /// do.
+  virtual double finish_head(const LayerWeights& part, std::span<float> hidden,
+                             const HeadProgress& progress) const = 0;
   /// Bytes of scratch one thread needs to run one sample of `tokens`.
   virtual std::uint64_t scratch_bytes(std::size_t tokens) const noexcept = 0;
   /// The same forward and backward.

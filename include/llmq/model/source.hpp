@@ -64,6 +64,7 @@ std::unique_ptr<ModelSource> open_model(const std::filesystem::path& model);
 
 /// Rows in Hugging Face order for the forward pass; the source must outlive the loader.
 WeightLoader make_weight_loader(const ModelSource& source);
+RowLoader make_row_loader(const ModelSource& source);
 
 class GgufMetadata;
 /// general.* and architecture keys of an output file, tokenizer and provenance excluded.

@@ -71,7 +71,8 @@ class BlockBackward {
       float* from = scratch_.queries.data() + member * block_.rows * dim;
       rope.rotate_back(from, dim, block_.begin, block_.rows);
       for (std::size_t row = 0; row < block_.rows; ++row) {
-        std::memcpy(d_qkv + (block_.begin + row) * stride + head * dim, from + row * dim, dim * sizeof(float));
+        std::memcpy(d_qkv + (block_.begin + row) * stride + head * dim, from + row * dim,
+                    dim * sizeof(float));
       }
     }
   }
@@ -110,8 +111,9 @@ std::size_t backward_scratch_values(const AttentionShape& shape) noexcept {
   return shape.group() * shape.block_tokens() * (2 * shape.head_dim + 2 * shape.tokens + 2);
 }
 
-void attention_backward(const AttentionShape& shape, const Rope& rope, const float* qkv, const float* attended,
-                        const float* d_attended, float* d_qkv, AttentionBackwardScratch& scratch) {
+void attention_backward(const AttentionShape& shape, const Rope& rope, const float* qkv,
+                        const float* attended, const float* d_attended, float* d_qkv,
+                        AttentionBackwardScratch& scratch) {
   const std::size_t stacked_rows = shape.group() * shape.block_tokens();
   scratch.queries.resize(stacked_rows * shape.head_dim);
   scratch.d_attended.resize(stacked_rows * shape.head_dim);

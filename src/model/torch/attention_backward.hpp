@@ -25,7 +25,8 @@ std::size_t backward_scratch_values(const AttentionShape& shape) noexcept;
 /// @param attended    [tokens, heads x head_dim], what attention() gave
 /// @param d_attended  its gradient
 /// @param d_qkv       out: gradient of qkv before any rotation
-void attention_backward(const AttentionShape& shape, const Rope& rope, const float* qkv, const float* attended,
-                        const float* d_attended, float* d_qkv, AttentionBackwardScratch& scratch);
+void attention_backward(const AttentionShape& shape, const Rope& rope, const float* qkv,
+                        const float* attended, const float* d_attended, float* d_qkv,
+                        AttentionBackwardScratch& scratch);
 
 }  // namespace llmq::torch_pass

@@ -15,23 +15,24 @@ namespace llmq::torch_pass::HWY_NAMESPACE {
 void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width) {
   const hn::ScalableTag<float> d;
   const std::size_t lanes = hn::Lanes(d);
-  const auto step = [&](const float* gates, const float* ups, const float* from, float* d_gates,
-                        float* d_ups) HWY_ATTR {
-    const auto one = hn::Set(d, 1.0F);
-    const auto gate = hn::LoadU(d, gates);
-    const auto up = hn::LoadU(d, ups);
-    const auto gradient = hn::LoadU(d, from);
-    // With e = e^-|g|: the larger of s and 1 - s is 1 / (1 + e), the smaller e / (1 + e).
-    const auto e = exp_of_nonpositive(d, hn::Neg(hn::Abs(gate)));
-    const auto larger = hn::Div(one, hn::Add(one, e));
-    const auto smaller = hn::Mul(e, larger);
-    const auto negative = hn::Lt(gate, hn::Zero(d));
-    const auto s = hn::IfThenElse(negative, smaller, larger);
-    const auto rest = hn::IfThenElse(negative, larger, smaller);
-    const auto slope = hn::Mul(s, hn::Add(one, hn::Mul(gate, rest)));
-    hn::StoreU(hn::Mul(hn::Mul(gradient, up), slope), d, d_gates);
-    hn::StoreU(hn::Mul(gradient, hn::Mul(gate, s)), d, d_ups);
-  };
+  const auto step = [&](const float* gates, const float* ups, const float* from, float* d_gates, float* d_ups)
+                        HWY_ATTR {
+                          const auto one = hn::Set(d, 1.0F);
+                          const auto gate = hn::LoadU(d, gates);
+                          const auto up = hn::LoadU(d, ups);
+                          const auto gradient = hn::LoadU(d, from);
+                          // With e = e^-|g|: the larger of s and 1 - s is 1 / (1 + e), the smaller e / (1 +
+                          // e).
+                          const auto e = exp_of_nonpositive(d, hn::Neg(hn::Abs(gate)));
+                          const auto larger = hn::Div(one, hn::Add(one, e));
+                          const auto smaller = hn::Mul(e, larger);
+                          const auto negative = hn::Lt(gate, hn::Zero(d));
+                          const auto s = hn::IfThenElse(negative, smaller, larger);
+                          const auto rest = hn::IfThenElse(negative, larger, smaller);
+                          const auto slope = hn::Mul(s, hn::Add(one, hn::Mul(gate, rest)));
+                          hn::StoreU(hn::Mul(hn::Mul(gradient, up), slope), d, d_gates);
+                          hn::StoreU(hn::Mul(gradient, hn::Mul(gate, s)), d, d_ups);
+                        };
   HWY_ALIGN float rest_gate[HWY_MAX_BYTES / sizeof(float)];
   HWY_ALIGN float rest_up[HWY_MAX_BYTES / sizeof(float)];
   HWY_ALIGN float rest_out[HWY_MAX_BYTES / sizeof(float)];

@@ -148,35 +148,59 @@ class LlamaPass final : public ForwardPass {
                    *lease, stages_);
   }
 
-  double backward_head(const LayerWeights& weights, std::span<const std::int32_t> ids,
-                       std::span<float> hidden) const override {
-    const auto& head = static_cast<const Head&>(weights);
+  std::unique_ptr<LayerWeights> load_head_part(std::size_t first, std::size_t count,
+                                               const RowLoader& rows) const override {
+    auto loaded = std::make_unique<Head>();
+    loaded->norm.resize(spec_.hidden_size);
+    if (!rows("output_norm.weight", 0, loaded->norm)) missing_tensor("output_norm.weight");
+    loaded->first_token = first;
+    loaded->output.out_features = count;
+    loaded->output.in_features = spec_.hidden_size;
+    loaded->output.weight = Values(count * spec_.hidden_size);
+    if (!rows("output.weight", first, loaded->output.weight.all()) &&
+        !rows("token_embd.weight", first, loaded->output.weight.all())) {
+      missing_tensor("token_embd.weight");
+    }
+    return loaded;
+  }
+
+  void head_forward(const LayerWeights& part, std::span<const std::int32_t> ids,
+                    std::span<const float> hidden, HeadProgress& progress) const override {
+    const auto& head = static_cast<const Head&>(part);
     const ScratchPool::Lease lease(scratch_);
-    Scratch& scratch = *lease;
     StageClock clock(stages_);
-    scratch.normed.resize(hidden.size());
-    scratch.d_normed.resize(hidden.size());
-    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, ids.size(), spec_.hidden_size,
-             scratch.normed.data());
-    const double loss =
-        next_token_loss(head.output, ids, scratch.normed.data(), scratch.d_normed.data(), scratch.head);
-    scratch.middle.assign(hidden.begin(), hidden.end());
-    std::fill(hidden.begin(), hidden.end(), 0.0F);
-    rms_norm_backward(scratch.middle.data(), head.norm.data(), spec_.rms_norm_eps, scratch.d_normed.data(),
-                      ids.size(), spec_.hidden_size, hidden.data());
+    take_logits({head.output, head.first_token}, ids, final_norm(head, hidden, *lease), progress,
+                (*lease).logits);
     clock.matmul();
-    return loss;
+  }
+
+  void head_backward(const LayerWeights& part, std::span<const std::int32_t> ids,
+                     std::span<const float> hidden, HeadProgress& progress) const override {
+    const auto& head = static_cast<const Head&>(part);
+    const ScratchPool::Lease lease(scratch_);
+    StageClock clock(stages_);
+    add_gradient({head.output, head.first_token}, ids, final_norm(head, hidden, *lease), progress,
+                 (*lease).logits);
+    clock.matmul();
+  }
+
+  double finish_head(const LayerWeights& part, std::span<float> hidden,
+                     const HeadProgress& progress) const override {
+    const auto& head = static_cast<const Head&>(part);
+    const ScratchPool::Lease lease(scratch_);
+    std::vector<float>& before = (*lease).middle;
+    before.assign(hidden.begin(), hidden.end());
+    std::fill(hidden.begin(), hidden.end(), 0.0F);
+    rms_norm_backward(before.data(), head.norm.data(), spec_.rms_norm_eps, progress.d_normed.data(),
+                      hidden.size() / spec_.hidden_size, spec_.hidden_size, hidden.data());
+    return mean_loss(progress);
   }
 
   void run_head(const LayerWeights& weights, std::span<const float> hidden,
                 std::span<float> logits) const override {
     const auto& head = static_cast<const Head&>(weights);
     const ScratchPool::Lease lease(scratch_);
-    std::vector<float>& normed = (*lease).normed;
-    const std::size_t tokens = hidden.size() / spec_.hidden_size;
-    normed.resize(hidden.size());
-    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, tokens, spec_.hidden_size, normed.data());
-    head.output.apply(normed.data(), tokens, logits.data());
+    head.output.apply(final_norm(head, hidden, *lease), hidden.size() / spec_.hidden_size, logits.data());
   }
 
   std::uint64_t scratch_bytes(std::size_t tokens) const noexcept override {
@@ -191,7 +215,7 @@ class LlamaPass final : public ForwardPass {
     const std::uint64_t width = spec_.hidden_size;
     const std::uint64_t row = 3 * width + shape.qkv_width() + shape.heads * shape.head_dim +
                               spec_.intermediate_size +
-                              std::min<std::uint64_t>(kVocabularyChunk, spec_.vocab_size);
+                              std::min<std::uint64_t>(kHeadPartRows, spec_.vocab_size);
     return scratch_bytes(tokens) +
            4 * (tokens * row + backward_scratch_values(shape) +
                 kGradientRows * std::max<std::uint64_t>(width, spec_.intermediate_size));
@@ -200,6 +224,13 @@ class LlamaPass final : public ForwardPass {
   StageSeconds stage_seconds() const noexcept override { return stages_.seconds(); }
 
  private:
+  const float* final_norm(const Head& head, std::span<const float> hidden, Scratch& scratch) const {
+    scratch.normed.resize(hidden.size());
+    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, hidden.size() / spec_.hidden_size,
+             spec_.hidden_size, scratch.normed.data());
+    return scratch.normed.data();
+  }
+
   static std::vector<float> inverse_frequencies(const ModelSpec& spec) {
     const std::vector<float> factors = spec.rope_freq_factors();
     std::vector<float> inverse(spec.head_dim / 2);

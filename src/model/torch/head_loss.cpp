@@ -9,88 +9,74 @@
 namespace llmq::torch_pass {
 namespace {
 
-/// Columns [begin, begin + width) of the vocabulary.
-struct Chunk {
-  std::size_t begin;
-  std::size_t width;
-};
-
-void chunk_logits(const Linear& output, const Chunk& chunk, const float* normed, std::size_t rows,
-                  float* logits) {
-  multiply_transposed({normed, rows, output.in_features, output.in_features},
-                      {output.weight.data() + chunk.begin * output.in_features, chunk.width, output.in_features,
-                       output.in_features},
-                      {logits, rows, chunk.width, chunk.width}, Product::replace);
-  add_bias(logits, output.bias.empty() ? nullptr : output.bias.data() + chunk.begin, rows, chunk.width);
+void part_logits(const Linear& output, const float* normed, std::size_t rows, std::vector<float>& logits) {
+  logits.resize(std::max(logits.size(), rows * output.out_features));
+  output.apply(normed, rows, logits.data());
 }
 
-/// Takes a chunk of one row into its running top and sum of exponentials.
+/// Takes one row into its running top and sum of exponentials.
 void take_in(std::span<const float> logits, float& top, double& sum) {
   const float highest = std::max(top, *std::max_element(logits.begin(), logits.end()));
-  sum *= std::exp(static_cast<double>(top) - static_cast<double>(highest));  // e^-inf = 0 at the first chunk
+  sum *= std::exp(static_cast<double>(top) - static_cast<double>(highest));  // 0 at the first part
   top = highest;
   for (const float logit : logits) sum += static_cast<double>(std::exp(logit - highest));
 }
 
-template <class Step>
-void for_chunks(std::size_t vocabulary, const Step& step) {
-  for (std::size_t begin = 0; begin < vocabulary; begin += kVocabularyChunk) {
-    step(Chunk{begin, std::min(kVocabularyChunk, vocabulary - begin)});
-  }
+/// True if the part holds the token; `at` is then its column.
+bool find_token(const HeadPart& part, std::int32_t token, std::size_t& at) {
+  at = static_cast<std::size_t>(token) - part.first_token;
+  return static_cast<std::size_t>(token) >= part.first_token && at < part.output.out_features;
 }
 
-/// Logits of a chunk become the gradient of the mean loss: (p - 1 for the true token) / rows.
-void logits_to_gradient(const Chunk& chunk, std::span<const std::int32_t> next, HeadScratch& scratch) {
-  const double share = 1.0 / static_cast<double>(next.size());
-  for (std::size_t row = 0; row < next.size(); ++row) {
-    float* logits = scratch.logits.data() + row * chunk.width;
-    const float top = scratch.tops[row];
-    const auto factor = static_cast<float>(share / scratch.sums[row]);
-    for (std::size_t k = 0; k < chunk.width; ++k) logits[k] = std::exp(logits[k] - top) * factor;
-    const auto token = static_cast<std::size_t>(next[row]);
-    if (token < chunk.begin || token >= chunk.begin + chunk.width) continue;
-    // 1 - p as it is, not as the difference of two rounded numbers: a sure prediction keeps its gradient.
-    const double log_p = static_cast<double>(scratch.next_logits[row]) - static_cast<double>(top) -
-                         std::log(scratch.sums[row]);
-    logits[token - chunk.begin] = static_cast<float>(share * std::expm1(log_p));
-  }
+double log_probability(const HeadProgress& progress, std::size_t row) {
+  return static_cast<double>(progress.next_logits[row]) - static_cast<double>(progress.tops[row]) -
+         std::log(progress.sums[row]);
 }
 
 }  // namespace
 
-double next_token_loss(const Linear& output, std::span<const std::int32_t> ids, const float* normed,
-                       float* d_normed, HeadScratch& scratch) {
-  const std::size_t rows = ids.size() - 1;
-  const std::span<const std::int32_t> next = ids.subspan(1);
-  scratch.logits.resize(rows * std::min(kVocabularyChunk, output.out_features));
-  scratch.tops.assign(rows, -INFINITY);
-  scratch.sums.assign(rows, 0.0);
-  scratch.next_logits.resize(rows);
-  for_chunks(output.out_features, [&](const Chunk& chunk) {
-    chunk_logits(output, chunk, normed, rows, scratch.logits.data());
-    for (std::size_t row = 0; row < rows; ++row) {
-      const std::span<const float> logits(scratch.logits.data() + row * chunk.width, chunk.width);
-      take_in(logits, scratch.tops[row], scratch.sums[row]);
-      const auto token = static_cast<std::size_t>(next[row]);
-      if (token >= chunk.begin && token < chunk.begin + chunk.width)
-        scratch.next_logits[row] = logits[token - chunk.begin];
-    }
-  });
-  double loss = 0;
-  for (std::size_t row = 0; row < rows; ++row) {
-    loss += static_cast<double>(scratch.tops[row]) + std::log(scratch.sums[row]) -
-            static_cast<double>(scratch.next_logits[row]);
+void take_logits(const HeadPart& part, std::span<const std::int32_t> ids, const float* normed,
+                 HeadProgress& progress, std::vector<float>& logits) {
+  const std::size_t rows = ids.size() - 1, width = part.output.out_features;
+  if (progress.tops.empty()) {
+    progress.tops.assign(rows, -INFINITY);
+    progress.sums.assign(rows, 0.0);
+    progress.next_logits.assign(rows, 0.0F);
   }
-  std::fill_n(d_normed, ids.size() * output.in_features, 0.0F);
-  for_chunks(output.out_features, [&](const Chunk& chunk) {
-    chunk_logits(output, chunk, normed, rows, scratch.logits.data());
-    logits_to_gradient(chunk, next, scratch);
-    multiply({scratch.logits.data(), rows, chunk.width, chunk.width},
-             {output.weight.data() + chunk.begin * output.in_features, chunk.width, output.in_features,
-              output.in_features},
-             {d_normed, rows, output.in_features, output.in_features}, Product::add);
-  });
-  return loss / static_cast<double>(rows);
+  part_logits(part.output, normed, rows, logits);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::span<const float> of_row(logits.data() + row * width, width);
+    take_in(of_row, progress.tops[row], progress.sums[row]);
+    std::size_t at = 0;
+    if (find_token(part, ids[row + 1], at)) progress.next_logits[row] = of_row[at];
+  }
+}
+
+void add_gradient(const HeadPart& part, std::span<const std::int32_t> ids, const float* normed,
+                  HeadProgress& progress, std::vector<float>& logits) {
+  const std::size_t rows = ids.size() - 1, width = part.output.out_features;
+  const std::size_t hidden = part.output.in_features;
+  if (progress.d_normed.empty()) progress.d_normed.assign(ids.size() * hidden, 0.0F);
+  part_logits(part.output, normed, rows, logits);
+  const double share = 1.0 / static_cast<double>(rows);
+  for (std::size_t row = 0; row < rows; ++row) {  // logits become (p - 1 for the true token) / rows
+    float* of_row = logits.data() + row * width;
+    const float top = progress.tops[row];
+    const auto factor = static_cast<float>(share / progress.sums[row]);
+    for (std::size_t k = 0; k < width; ++k) of_row[k] = std::exp(of_row[k] - top) * factor;
+    std::size_t at = 0;
+    // p - 1 by expm1, not as the difference of rounded numbers: a sure prediction keeps its gradient.
+    if (find_token(part, ids[row + 1], at))
+      of_row[at] = static_cast<float>(share * std::expm1(log_probability(progress, row)));
+  }
+  multiply({logits.data(), rows, width, width}, {part.output.weight.data(), width, hidden, hidden},
+           {progress.d_normed.data(), rows, hidden, hidden}, Product::add);
+}
+
+double mean_loss(const HeadProgress& progress) {
+  double loss = 0;
+  for (std::size_t row = 0; row < progress.tops.size(); ++row) loss -= log_probability(progress, row);
+  return loss / static_cast<double>(progress.tops.size());
 }
 
 }  // namespace llmq::torch_pass

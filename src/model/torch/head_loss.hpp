@@ -1,5 +1,5 @@
-// Next-token loss of one sample and its gradient, the vocabulary a chunk at a time: logits of all tokens and
-// the whole vocabulary never exist together. SPDX-License-Identifier: Apache-2.0
+// Next-token loss and its gradient, one part of the vocabulary at a time: neither the logits nor the output
+// matrix are ever whole in memory. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>
@@ -7,24 +7,28 @@
 #include <span>
 #include <vector>
 
+#include "llmq/model/forward.hpp"
+
 #include "model/torch/weights.hpp"
 
 namespace llmq::torch_pass {
 
-inline constexpr std::size_t kVocabularyChunk = 2048;
-
-/// Buffers of one thread, grown once and kept.
-struct HeadScratch {
-  std::vector<float> logits;       // [tokens - 1, chunk]
-  std::vector<float> tops;         // [tokens - 1], largest logit
-  std::vector<double> sums;        // [tokens - 1], of e^(logit - top)
-  std::vector<float> next_logits;  // [tokens - 1], of the true next token
+/// Rows [first_token, first_token + out_features) of the output matrix.
+struct HeadPart {
+  const Linear& output;
+  std::size_t first_token;
 };
 
-/// Mean over positions 0..tokens-2 of -ln p(ids[t + 1]), in nats. logits = normed output^T + bias.
-/// @param normed    [tokens, hidden]   @param d_normed  out: gradient of the loss, the last position's is 0
-/// @param ids       at least two
-double next_token_loss(const Linear& output, std::span<const std::int32_t> ids, const float* normed,
-                       float* d_normed, HeadScratch& scratch);
+/// Takes a part's logits into the running tops, sums and true logits.
+/// @param normed  [tokens, hidden]   @param logits  scratch, grown to [tokens - 1, part]
+void take_logits(const HeadPart& part, std::span<const std::int32_t> ids, const float* normed,
+                 HeadProgress& progress, std::vector<float>& logits);
+
+/// Adds a part's share to progress.d_normed [tokens, hidden]; the last position's stays 0.
+void add_gradient(const HeadPart& part, std::span<const std::int32_t> ids, const float* normed,
+                  HeadProgress& progress, std::vector<float>& logits);
+
+/// Mean of -ln p(next token), in nats.
+double mean_loss(const HeadProgress& progress);
 
 }  // namespace llmq::torch_pass

@@ -29,6 +29,7 @@ struct Embedding final : LayerWeights {
 struct Head final : LayerWeights {
   std::vector<float> norm;
   Linear output;
+  std::size_t first_token = 0;  ///< of a part of the vocabulary
   std::uint64_t bytes() const noexcept override { return 4 * norm.size() + output.bytes(); }
 };
 

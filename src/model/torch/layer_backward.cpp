@@ -31,11 +31,13 @@ class LayerBackward {
         scratch_(scratch),
         clock_(stages) {
     const std::size_t attended = shape.attention.heads * shape.attention.head_dim;
-    for (std::vector<float>* rows : {&scratch.normed, &scratch.ffn_normed, &scratch.middle, &scratch.d_normed})
+    for (std::vector<float>* rows :
+         {&scratch.normed, &scratch.ffn_normed, &scratch.middle, &scratch.d_normed})
       rows->resize(tokens_ * shape.hidden);
     for (std::vector<float>* rows : {&scratch.qkv, &scratch.d_qkv})
       rows->resize(tokens_ * shape.attention.qkv_width());
-    for (std::vector<float>* rows : {&scratch.attended, &scratch.d_attended}) rows->resize(tokens_ * attended);
+    for (std::vector<float>* rows : {&scratch.attended, &scratch.d_attended})
+      rows->resize(tokens_ * attended);
     for (std::vector<float>* rows : {&scratch.activated, &scratch.d_activated})
       rows->resize(tokens_ * shape.ffn);
     scratch.gate_up.resize(tokens_ * 2 * shape.ffn);
@@ -43,7 +45,8 @@ class LayerBackward {
 
   /// What the forward pass computed on its way; `middle` is the state between attention and MLP.
   void forward() {
-    rms_norm(input_, layer_.attention_norm.data(), shape_.eps, tokens_, shape_.hidden, scratch_.normed.data());
+    rms_norm(input_, layer_.attention_norm.data(), shape_.eps, tokens_, shape_.hidden,
+             scratch_.normed.data());
     clock_.elementwise();
     layer_.qkv.apply(scratch_.normed.data(), tokens_, scratch_.qkv.data());
     clock_.matmul();
@@ -116,7 +119,10 @@ class LayerBackward {
                                   {x.data(), tokens_, columns, columns},
                                   {scratch_.tile.data(), rows, columns, columns}, Product::replace);
         clock_.matmul();
-        observer_({member.name, row, member.rows, columns,
+        observer_({member.name,
+                   row,
+                   member.rows,
+                   columns,
                    {linear.weight.data() + first * columns, rows * columns},
                    {scratch_.tile.data(), rows * columns}});
         clock_.skip();
@@ -137,7 +143,8 @@ class LayerBackward {
 }  // namespace
 
 void layer_backward(const LayerShape& shape, const Layer& layer, const Rope& rope, const float* input,
-                    float* gradient, const GradientObserver& observer, Scratch& scratch, StageTotals& stages) {
+                    float* gradient, const GradientObserver& observer, Scratch& scratch,
+                    StageTotals& stages) {
   LayerBackward pass(shape, layer, rope, input, observer, scratch, stages);
   pass.forward();
   pass.mlp(gradient);

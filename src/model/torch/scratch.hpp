@@ -8,7 +8,6 @@
 
 #include "model/torch/attention.hpp"
 #include "model/torch/attention_backward.hpp"
-#include "model/torch/head_loss.hpp"
 
 namespace llmq::torch_pass {
 
@@ -16,9 +15,8 @@ struct Scratch {
   std::vector<float> normed, qkv, attended, gate_up, activated;
   AttentionScratch attention;
   // Backward only.
-  std::vector<float> middle, ffn_normed, d_activated, d_normed, d_attended, d_qkv, tile;
+  std::vector<float> middle, ffn_normed, d_activated, d_normed, d_attended, d_qkv, tile, logits;
   AttentionBackwardScratch attention_backward;
-  HeadScratch head;
 };
 
 /// Keeps buffers between samples and layers. Threads come and go with every round of samples; buffers that

@@ -7,8 +7,11 @@
 
 #include "llmq/model/source.hpp"
 
+#include "head_in_parts.hpp"
+
 namespace {
 using namespace llmq;
+using testing_support::loss_and_gradient;
 
 constexpr std::int64_t kTokens = 96;
 
@@ -19,12 +22,14 @@ class TorchLlama {
 
   at::Tensor loss(const std::vector<std::int32_t>& ids) {
     const at::Tensor index = at::tensor(std::vector<std::int64_t>(ids.begin(), ids.end()));
-    at::Tensor hidden = weight("token_embd.weight", spec_.vocab_size, spec_.hidden_size).index_select(0, index);
+    at::Tensor hidden =
+        weight("token_embd.weight", spec_.vocab_size, spec_.hidden_size).index_select(0, index);
     for (std::uint32_t layer = 0; layer < spec_.n_layers; ++layer) hidden = through_layer(layer, hidden);
     const bool tied = !has("output.weight");
     const at::Tensor logits =
         normed(hidden, "output_norm.weight")
-            .matmul(weight(tied ? "token_embd.weight" : "output.weight", spec_.vocab_size, spec_.hidden_size).t());
+            .matmul(weight(tied ? "token_embd.weight" : "output.weight", spec_.vocab_size, spec_.hidden_size)
+                        .t());
     const at::Tensor next = index.slice(0, 1);
     return -at::log_softmax(logits.slice(0, 0, -1), 1).gather(1, next.unsqueeze(1)).mean();
   }
@@ -105,14 +110,16 @@ TEST(BackwardPass, equals_autograd_through_the_whole_of_pebble) {
   wanted_loss.backward();
 
   const auto pass = make_forward_pass(spec);
-  std::vector<std::vector<float>> states(spec.n_layers + 1, std::vector<float>(ids.size() * spec.hidden_size));
+  std::vector<std::vector<float>> states(spec.n_layers + 1,
+                                         std::vector<float>(ids.size() * spec.hidden_size));
   pass->embed(*pass->load_embedding(loader), ids, states[0]);
   for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) {
     states[layer + 1] = states[layer];
     pass->run_layer(*pass->load_layer(layer, loader), states[layer + 1], {});
   }
   std::vector<float>& gradient = states[spec.n_layers];
-  EXPECT_NEAR(pass->backward_head(*pass->load_head(loader), ids, gradient), wanted_loss.item<double>(), 1e-5);
+  const double loss = loss_and_gradient(spec, *pass, make_row_loader(*source), ids, gradient);
+  EXPECT_NEAR(loss, wanted_loss.item<double>(), 1e-5);
   std::size_t compared = 0;
   for (std::uint32_t layer = spec.n_layers; layer-- > 0;) {
     const auto loaded = pass->load_layer(layer, loader);

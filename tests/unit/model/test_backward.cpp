@@ -8,6 +8,7 @@
 
 #include "llmq/model/forward.hpp"
 
+#include "head_in_parts.hpp"
 #include "plain_llama.hpp"
 
 namespace {
@@ -34,6 +35,17 @@ double plain_loss(const ModelSpec& spec, const Weights& weights, const std::vect
   return loss / static_cast<double>(ids.size() - 1);
 }
 
+/// Rows of a tensor that is there as a whole.
+RowLoader make_row_loader(const WeightLoader& weights, const ModelSpec& spec) {
+  return [&weights, &spec](std::string_view name, std::uint64_t first, std::span<float> out) {
+    const bool norm = name == "output_norm.weight";
+    Values all(norm ? spec.hidden_size : std::size_t{spec.vocab_size} * spec.hidden_size);
+    if (!weights(name, all)) return false;
+    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(first * spec.hidden_size), out.size(), out.begin());
+    return true;
+  };
+}
+
 struct Gradients {
   double loss = 0;
   std::map<std::string, Values> of;  ///< by GGUF name
@@ -49,7 +61,7 @@ Gradients backward(const ModelSpec& spec, const ForwardPass& pass, const WeightL
   }
   Gradients result;
   Values& gradient = states[spec.n_layers];
-  result.loss = pass.backward_head(*pass.load_head(weights), ids, gradient);
+  result.loss = loss_and_gradient(spec, pass, make_row_loader(weights, spec), ids, gradient);
   for (std::uint32_t layer = spec.n_layers; layer-- > 0;) {
     const auto loaded = pass.load_layer(layer, weights);
     pass.backward_layer(*loaded, states[layer], gradient, [&](const GradientTile& tile) {
@@ -86,8 +98,7 @@ TEST(BackwardPass, gradients_equal_differences_of_the_loss) {
       const double difference =
           (loss_at(up) - loss_at(down)) / (static_cast<double>(up) - static_cast<double>(down));
       weights.at(name, index) = kept;
-      EXPECT_NEAR(static_cast<double>(values[index]), difference,
-                  2e-4 * mean + 1e-4 * std::abs(difference))
+      EXPECT_NEAR(static_cast<double>(values[index]), difference, 2e-4 * mean + 1e-4 * std::abs(difference))
           << name << " " << index;
     }
   }
