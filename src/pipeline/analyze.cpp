@@ -51,8 +51,8 @@ GridPlace choose_grid(const StageContext& context, const ModelSource& source, co
   context.log.detail(pass->description());
   std::uint64_t needed = 0;
   const auto fits = [&](const GridPlace& grid) {
-    needed =
-        AnalyzeRun::planned_bytes(source, *pass, context.threads, samples.samples.size(), samples.ctx, grid);
+    needed = AnalyzeRun::planned_bytes(source, *pass, options.method, context.threads, samples.samples.size(),
+                                       samples.ctx, grid);
     return needed <= context.memory_limit_bytes;
   };
   if (options.layer_groups > 0) {
@@ -72,41 +72,17 @@ GridPlace choose_grid(const StageContext& context, const ModelSource& source, co
   throw InternalError("no grid was chosen");
 }
 
-JobIdentity identify(const std::string& model, const Tokenizer& tokenizer, const SampleSet& samples) {
+JobIdentity identify(const AnalyzeOptions& options, const std::string& model, const Tokenizer& tokenizer,
+                     const SampleSet& samples) {
   JobIdentity identity("analyze");
   identity.add("version", LLMQ_VERSION);
   identity.add("model", model);
   identity.add("tokenizer", tokenizer.content_hash());
-  identity.add("method", "activation");
+  identity.add("method", std::string(row_of(options.method).name));
   identity.add("data", samples.dataset_hash);
   identity.add("samples", std::to_string(samples.samples.size()));
   identity.add("ctx", std::to_string(samples.ctx));
   return identity;
-}
-
-ImatrixEntry to_entry(const InputAccumulator& total) {
-  ImatrixEntry entry;
-  entry.in_features = total.in_features();
-  for (std::size_t j = 0; j < total.in_features(); ++j) {
-    entry.sum_sq.push_back(from_fixed(total.sum_sq[j], kSumFractionBits));
-    entry.sum.push_back(from_fixed(total.sum[j], kSumFractionBits));
-    entry.sum_quad.push_back(from_fixed(total.sum_quad[j], kQuadFractionBits));
-  }
-  entry.max_abs = total.max_abs;
-  entry.counts = {total.count};
-  return entry;
-}
-
-Imatrix to_imatrix(const std::vector<LayerAccumulators>& totals) {
-  Imatrix imatrix;
-  for (std::size_t layer = 0; layer < totals.size(); ++layer) {
-    for (std::size_t i = 0; i < totals[layer].size(); ++i) {
-      for (const std::string_view weight : layer_inputs()[i].weights) {
-        imatrix.entries[fmt::format("blk.{}.{}", layer, weight)] = to_entry(totals[layer][i]);
-      }
-    }
-  }
-  return imatrix;
 }
 
 void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
@@ -155,23 +131,27 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
                            *tokenizer, context.log);
     warn_about_samples(context.log, samples, options.samples);
     fingerprint = source->fingerprint();
-    identity = identify(fingerprint, *tokenizer, samples);
+    identity = identify(options, fingerprint, *tokenizer, samples);
     grid = choose_grid(context, *source, options, samples);
   });
   context.log.status(fmt::format("Collecting calibration data: {} samples", samples.samples.size()));
   context.log.status(
       fmt::format("Ranks: {} layer groups x {} sample groups", grid.layer_groups, grid.sample_groups));
-  context.log.status("Computing importance matrix (activation_magnitude)");
+  result.method = row_of(options.method).long_name;
+  context.log.status(fmt::format("Computing importance matrix ({})", result.method));
 
   JobDirectory job(context, options.checkpoints, *identity);
-  AnalyzeRun run(context, *source, samples, grid, job, options.checkpoints);
+  AnalyzeRun run(context, *source, samples, grid, job, options);
   if (job.resuming()) run.resume();
   run.execute();
-  const std::vector<LayerAccumulators> totals = run.take_totals();
+  const std::vector<LayerStatistics> totals = run.take_totals();
 
   context.comm.together("write the imatrix", [&] {
     if (!context.comm.is_root()) return;
-    Imatrix imatrix = to_imatrix(totals);
+    Imatrix imatrix;
+    imatrix.method = result.method;
+    for (std::uint32_t layer = 0; layer < totals.size(); ++layer)
+      totals[layer].write(layer, *source, imatrix);
     imatrix.dataset_name = samples.dataset_name;
     imatrix.dataset_hash = "sha256:" + samples.dataset_hash;
     imatrix.model_hash = "sha256:" + fingerprint;

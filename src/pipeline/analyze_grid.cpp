@@ -33,4 +33,12 @@ std::vector<std::uint64_t> samples_of_group(std::uint32_t group, std::uint32_t g
   return samples;
 }
 
+std::uint64_t wave_samples(std::size_t threads, std::uint64_t samples_of_group, const GridPlace& grid,
+                           std::uint32_t n_layers) noexcept {
+  constexpr std::uint64_t kBatches = 8;  // loads of a layer and stages of a pipeline are shared by so many
+  const std::uint64_t least = std::uint64_t{threads} * grid.layer_groups;
+  const std::uint64_t layers = (n_layers + grid.layer_groups - 1) / grid.layer_groups;
+  return std::max(least, std::min(kBatches * least, samples_of_group / layers));
+}
+
 }  // namespace llmq

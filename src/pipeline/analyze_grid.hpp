@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -31,5 +32,11 @@ LayerRange layers_of_group(std::uint32_t group, std::uint32_t groups, std::uint3
 /// Ascending sample indices of a group, dealt round robin.
 std::vector<std::uint64_t> samples_of_group(std::uint32_t group, std::uint32_t groups,
                                             std::uint64_t n_samples);
+
+/// Samples that a sample group takes forward and back together. Their states between all layers are held at
+/// once: no more than one state of each of the group's samples would be, as far as the threads can be kept
+/// busy.
+std::uint64_t wave_samples(std::size_t threads, std::uint64_t samples_of_group, const GridPlace& grid,
+                           std::uint32_t n_layers) noexcept;
 
 }  // namespace llmq

@@ -10,41 +10,36 @@
 #include "llmq/core/parallel.hpp"
 
 #include "pipeline/analyze_run.hpp"
+#include "pipeline/thread_statistics.hpp"
 
 namespace llmq {
 namespace {
 
 constexpr std::size_t kSamplesPerThreadAndRound = 8;  // between two looks at signals and the clock
 constexpr std::size_t kBatchesPerRound = 32;  // times L: keeps the fill and drain of the pipeline short
-constexpr int kStatusTag = 1;
-constexpr int kStateTag = 2;
-
-/// Statistics of one layer gathered by several threads: one set a thread, joined afterwards.
-class ThreadAccumulators {
- public:
-  ThreadAccumulators(const ModelSpec& spec, std::size_t threads) : sets_(threads) {
-    for (LayerAccumulators& set : sets_) set = make_layer_accumulators(spec);
-  }
-  LayerAccumulators& of(std::size_t worker) { return sets_[worker]; }
-  void join_into(LayerAccumulators& target, const ModelSpec& spec) {
-    if (target[0].in_features() == 0) target = make_layer_accumulators(spec);
-    for (LayerAccumulators& set : sets_) {
-      for (std::size_t i = 0; i < set.size(); ++i) {
-        target[i].add(set[i]);
-        set[i].clear();
-      }
-    }
-  }
-
- private:
-  std::vector<LayerAccumulators> sets_;
-};
 
 }  // namespace
 
+std::unique_ptr<LayerWeights> AnalyzeRun::load(std::uint32_t layer, bool wanted) {
+  std::unique_ptr<LayerWeights> weights;
+  const double start = clock_seconds();
+  context_.comm.together(fmt::format("load layer {}", layer), [&] {
+    const TimelineScope reading(timeline_, Activity::read);
+    if (wanted) weights = pass_->load_layer(layer, loader_);
+  });
+  seconds_["load"] += clock_seconds() - start;
+  return weights;
+}
+
+void AnalyzeRun::ask_for(std::uint32_t layer) const {
+  for (const ModelTensor& tensor : source_.tensors()) {
+    if (tensor.layer == static_cast<std::int32_t>(layer)) source_.will_need(tensor);
+  }
+}
+
 void AnalyzeRun::walk_layers() {
   const std::size_t round = context_.threads * kSamplesPerThreadAndRound;
-  ThreadAccumulators threads(source_.spec(), context_.threads);
+  ThreadStatistics threads(source_.spec(), method_, context_.threads);
   for (std::uint32_t layer = 0; layer < n_layers(); ++layer) {
     std::vector<std::uint64_t> todo;
     for (const std::uint64_t sample : mine_) {
@@ -53,22 +48,15 @@ void AnalyzeRun::walk_layers() {
     const std::int64_t longest = context_.comm.all_reduce_value<std::int64_t>(
         static_cast<std::int64_t>(todo.size()), comm::ReduceOp::max, "plan the layer");
     if (longest == 0) continue;
-    std::unique_ptr<LayerWeights> weights;
-    const double load_start = clock_seconds();
-    context_.comm.together(fmt::format("load layer {}", layer), [&] {
-      const TimelineScope reading(timeline_, Activity::read);
-      if (!todo.empty()) weights = pass_->load_layer(layer, loader_);
-    });
-    seconds_["load"] += clock_seconds() - load_start;
-    for (const ModelTensor& tensor : source_.tensors()) {
-      if (tensor.layer == static_cast<std::int32_t>(layer) + 1) source_.will_need(tensor);
-    }
+    const std::unique_ptr<LayerWeights> weights = load(layer, !todo.empty());
+    ask_for(layer + 1);
 
     const std::size_t rounds = (static_cast<std::size_t>(longest) + round - 1) / round;
     for (std::size_t number = 0; number < rounds; ++number) {
       const std::size_t begin = std::min(todo.size(), number * round);
       const std::size_t end = std::min(todo.size(), begin + round);
-      for (std::size_t i = begin; i < end; ++i) states_[todo[i]];  // threads must not grow the map
+      for (std::size_t i = begin; i < end; ++i)
+        states_[key(todo[i], layer)];  // threads must not grow the map
       LocalStatus status;
       const double compute_start = clock_seconds();
       try {
@@ -77,10 +65,10 @@ void AnalyzeRun::walk_layers() {
           advance_sample(sample, layer, *weights, threads.of(worker));
           progress_[sample] = layer + 1;
         });
-        threads.join_into(deltas_[layer], source_.spec());
+        threads.join_into(deltas_[layer]);
         touched_[layer] = 1;
         if (layer + 1 == n_layers()) {
-          for (std::size_t i = begin; i < end; ++i) states_.erase(todo[i]);
+          for (std::size_t i = begin; i < end; ++i) states_.erase(key(todo[i], layer));
         }
       } catch (...) {
         status = Communicator::describe_current_exception();
@@ -91,7 +79,19 @@ void AnalyzeRun::walk_layers() {
   }
 }
 
-bool AnalyzeRun::receive_batch(const std::vector<std::uint64_t>& batch, LayerRange mine, bool failed) {
+std::vector<std::unique_ptr<LayerWeights>> AnalyzeRun::load_resident(LayerRange mine) {
+  std::vector<std::unique_ptr<LayerWeights>> resident;
+  const double start = clock_seconds();
+  context_.comm.together("load the layers of this group", [&] {
+    const TimelineScope reading(timeline_, Activity::read);
+    for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer)
+      resident.push_back(pass_->load_layer(layer, loader_));
+  });
+  seconds_["load"] += clock_seconds() - start;
+  return resident;
+}
+
+bool AnalyzeRun::receive_batch(const Batch& batch, LayerRange mine, bool failed) {
   if (grid_.layer_group == 0) return failed;
   const int from = static_cast<int>(grid_.layer_group) - 1;
   std::int64_t sender_failed = 0;
@@ -100,14 +100,14 @@ bool AnalyzeRun::receive_batch(const std::vector<std::uint64_t>& batch, LayerRan
   for (const std::uint64_t sample : batch) {
     if (progress_[sample] >= mine.begin)
       continue;  // further along since an earlier start: stands here or beyond
-    std::vector<float>& state = states_[sample];
+    std::vector<float>& state = states_[key(sample, mine.begin)];
     state.resize(state_elems());
     row_.receive(std::span(state), from, kStateTag, "hand on a hidden state");
   }
   return failed;
 }
 
-void AnalyzeRun::send_batch(const std::vector<std::uint64_t>& batch, bool failed) {
+void AnalyzeRun::send_batch(const Batch& batch, bool failed) {
   if (grid_.layer_group + 1 == grid_.layer_groups) return;
   const int to = static_cast<int>(grid_.layer_group) + 1;
   const LayerRange mine = layers_of_group(grid_.layer_group, grid_.layer_groups, n_layers());
@@ -116,22 +116,14 @@ void AnalyzeRun::send_batch(const std::vector<std::uint64_t>& batch, bool failed
   if (failed) return;
   for (const std::uint64_t sample : batch) {
     if (progress_[sample] >= mine.end) continue;
-    row_.send(std::span<const float>(states_.at(sample)), to, kStateTag, "hand on a hidden state");
-    states_.erase(sample);
+    row_.send(std::span<const float>(state(sample, mine.end)), to, kStateTag, "hand on a hidden state");
+    states_.erase(key(sample, mine.end));
   }
 }
 
 void AnalyzeRun::walk_pipeline() {
   const LayerRange mine = layers_of_group(grid_.layer_group, grid_.layer_groups, n_layers());
-  std::vector<std::unique_ptr<LayerWeights>> resident;
-  const double load_start = clock_seconds();
-  context_.comm.together("load the layers of this group", [&] {
-    const TimelineScope reading(timeline_, Activity::read);
-    for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer) {
-      resident.push_back(pass_->load_layer(layer, loader_));
-    }
-  });
-  seconds_["load"] += clock_seconds() - load_start;
+  const std::vector<std::unique_ptr<LayerWeights>> resident = load_resident(mine);
 
   std::vector<std::uint64_t> todo;
   for (const std::uint64_t sample : mine_) {
@@ -142,9 +134,8 @@ void AnalyzeRun::walk_pipeline() {
   const std::int64_t longest = context_.comm.all_reduce_value<std::int64_t>(
       static_cast<std::int64_t>(todo.size()), comm::ReduceOp::max, "plan the rounds");
   const std::size_t rounds = (static_cast<std::size_t>(longest) + round - 1) / round;
-  std::vector<ThreadAccumulators> threads;
-  for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer)
-    threads.emplace_back(source_.spec(), width);
+  std::vector<ThreadStatistics> threads(mine.end - mine.begin,
+                                        ThreadStatistics(source_.spec(), method_, width));
 
   for (std::size_t number = 0; number < rounds; ++number) {
     const std::size_t round_begin = std::min(todo.size(), number * round);
@@ -161,7 +152,7 @@ void AnalyzeRun::walk_pipeline() {
       if (!failed) {
         try {
           for (const std::uint64_t sample : batch) {
-            if (progress_[sample] < mine.end) states_[sample];
+            if (progress_[sample] < mine.end) states_[key(sample, 0)];
           }
           parallel_for(batch.size(), width, [&](std::size_t i, std::size_t worker) {
             const std::uint32_t first = std::max(mine.begin, progress_[batch[i]]);
@@ -182,10 +173,10 @@ void AnalyzeRun::walk_pipeline() {
     if (status.exit_code == 0) {
       for (std::size_t i = round_begin; i < round_end; ++i) {
         progress_[todo[i]] = n_layers();
-        states_.erase(todo[i]);
+        states_.erase(key(todo[i], 0));
       }
       for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer) {
-        threads[layer - mine.begin].join_into(deltas_[layer], source_.spec());
+        threads[layer - mine.begin].join_into(deltas_[layer]);
         touched_[layer] = 1;
       }
     }

@@ -22,30 +22,36 @@ struct AnalyzeCheckpoint {
     std::vector<float> max_abs;
     std::vector<std::uint64_t> counts;
   };
+  struct SensitivityStat {
+    std::string name;  ///< "blk.3.attn_q.weight"
+    std::vector<Int128> columns, rows;
+    std::uint64_t samples = 0;
+  };
   std::uint64_t generation = 0;
-  std::vector<std::uint32_t> sample_progress;  ///< layers passed, of all samples
+  std::vector<std::uint32_t> sample_progress;  ///< steps passed, of all samples
   std::uint64_t state_elems = 0;               ///< ctx x hidden
   std::vector<Stat> stats;                     ///< full sums; rank 0 has them when writing
+  std::vector<SensitivityStat> sensitivities;  ///< the same
 };
 
-using StateOfSample = std::function<std::span<const float>(std::uint64_t sample)>;
+/// A state's key says which sample's it is and where in the model it stands; the caller numbers them.
+using StateOfKey = std::function<std::span<const float>(std::uint64_t key)>;
 
 /// Collective over `native_comm` (a pointer to MPI_Comm; null: this process alone). Reserves file.tmp,
 /// writes, syncs, renames. @returns empty when written; else, on all ranks, why the disk has no room for it
 /// (nothing was changed).
-/// @param my_samples  samples whose boundary states this rank holds, ascending; no sample is held by two
-/// ranks
+/// @param my_keys  keys of the boundary states this rank holds, ascending; none is held by two ranks
 [[nodiscard]] std::string write_analyze_checkpoint(const std::filesystem::path& file, const void* native_comm,
                                                    const AnalyzeCheckpoint& checkpoint,
-                                                   std::span<const std::uint64_t> my_samples,
-                                                   const StateOfSample& state_of);
+                                                   std::span<const std::uint64_t> my_keys,
+                                                   const StateOfKey& state_of);
 
 /// Local. Everything but the states, checked against the stored hash. @throws Error(checkpoint).
 AnalyzeCheckpoint read_analyze_checkpoint_meta(const std::filesystem::path& file);
 
-/// Local. Calls `take` with the state of each wanted sample, checked against its checksum. @throws
+/// Local. Calls `take` with each wanted state, checked against its checksum. @throws
 /// Error(checkpoint).
-void read_analyze_states(const std::filesystem::path& file, std::span<const std::uint64_t> samples,
-                         const std::function<void(std::uint64_t sample, std::span<const float> state)>& take);
+void read_analyze_states(const std::filesystem::path& file, std::span<const std::uint64_t> keys,
+                         const std::function<void(std::uint64_t key, std::span<const float> state)>& take);
 
 }  // namespace llmq

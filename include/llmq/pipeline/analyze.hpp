@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "llmq/importance/method.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 #include "llmq/pipeline/timeline.hpp"
 
@@ -16,7 +17,8 @@ namespace llmq {
 
 struct AnalyzeOptions {
   std::filesystem::path model;
-  std::filesystem::path output;               ///< empty: ./MODEL.imatrix
+  std::filesystem::path output;  ///< empty: ./MODEL.imatrix
+  ImportanceMethod method = ImportanceMethod::activation;
   std::optional<std::filesystem::path> data;  ///< calibration text; none: the built-in corpus
   std::uint64_t samples = 512;
   std::uint64_t ctx = 512;

@@ -50,7 +50,7 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
       ->type_name(kFileValue);
   app()
       .add_option("--method", method_, "How importance is measured")
-      ->type_name("activation")
+      ->type_name("activation|gradient|fisher")
       ->capture_default_str();
   app()
       .add_option("--calibration-data", options.data,
@@ -75,15 +75,10 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
   checkpoints_.add_options(app());
 }
 
-void check_method(const std::string& method) {
-  const std::string name = to_lower(method);
-  if (name == "activation") return;
-  if (name == "gradient" || name == "fisher") {
-    throw Error(ExitCode::unsupported_conversion, fmt::format("method {} is not supported yet", name),
-                "Use --method activation");
-  }
-  throw Error(ExitCode::invalid_arguments, fmt::format("--method: \"{}\" is unknown", method),
-              "Use --method activation");
+ImportanceMethod parse_method(const std::string& text) {
+  if (const auto method = find_method(to_lower(text))) return *method;
+  throw Error(ExitCode::invalid_arguments, fmt::format("--method: \"{}\" is unknown", text),
+              "Use activation, gradient or fisher");
 }
 
 void check_imatrix_format(const std::string& format) {
@@ -110,9 +105,9 @@ std::uint32_t parse_layer_groups(const std::string& text) {
 void AnalyzeParser::finish(Invocation& invocation) const {
   invocation.command = Command::analyze;
   AnalyzeOptions& options = invocation.analyze;
-  check_method(method_);
   check_imatrix_format(imatrix_format_);
   if (!equals_ignore_case(layer_groups_, "auto")) options.layer_groups = parse_layer_groups(layer_groups_);
+  options.method = parse_method(method_);
   options.checkpoints = checkpoints_.options();
 }
 

@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSchema = "llmq.checkpoint";
-constexpr std::uint64_t kSchemaVersion = 1;
+constexpr std::uint64_t kSchemaVersion = 2;
 constexpr std::uint64_t kFormatBytes = 1 << 16;  // above what HDF5 adds to the data of a generation
 
 /// The group of ranks that write one file; serial when there is no communicator.
@@ -129,6 +129,13 @@ std::vector<std::uint64_t> encode_meta(const AnalyzeCheckpoint& checkpoint) {
     out.array(stat.max_abs);
     out.array(stat.counts);
   }
+  out.number(checkpoint.sensitivities.size());
+  for (const AnalyzeCheckpoint::SensitivityStat& stat : checkpoint.sensitivities) {
+    out.text(stat.name);
+    out.array(stat.columns);
+    out.array(stat.rows);
+    out.number(stat.samples);
+  }
   return out.take();
 }
 
@@ -154,6 +161,15 @@ AnalyzeCheckpoint decode_meta(const std::vector<std::uint64_t>& words, const h5:
       context.fail("checkpoint statistics have uneven sizes");
     }
     checkpoint.stats.push_back(std::move(stat));
+  }
+  const std::uint64_t sensitivities = in.number();
+  for (std::uint64_t i = 0; i < sensitivities; ++i) {
+    AnalyzeCheckpoint::SensitivityStat stat;
+    stat.name = in.text();
+    stat.columns = in.array<Int128>();
+    stat.rows = in.array<Int128>();
+    stat.samples = in.number();
+    checkpoint.sensitivities.push_back(std::move(stat));
   }
   return checkpoint;
 }
@@ -200,8 +216,8 @@ h5::FileHandle create_file(const h5::Context& context, const Writers& writers, c
 
 struct StateRows {
   std::uint64_t total = 0;
-  std::uint64_t first = 0;   ///< row of this rank's first sample
-  std::uint64_t rounds = 0;  ///< largest number of samples any rank holds
+  std::uint64_t first = 0;   ///< row of this rank's first state
+  std::uint64_t rounds = 0;  ///< largest number of states any rank holds
 };
 
 StateRows lay_out_rows(const Writers& writers, std::uint64_t mine) {
@@ -216,23 +232,23 @@ StateRows lay_out_rows(const Writers& writers, std::uint64_t mine) {
 }
 
 void write_states(const h5::Context& context, hid_t file, const Writers& writers, std::uint64_t state_elems,
-                  std::span<const std::uint64_t> my_samples, const StateOfSample& state_of, hid_t transfer) {
-  const StateRows rows = lay_out_rows(writers, my_samples.size());
+                  std::span<const std::uint64_t> my_keys, const StateOfKey& state_of, hid_t transfer) {
+  const StateRows rows = lay_out_rows(writers, my_keys.size());
   if (rows.total == 0) return;
   const auto states = create_rows(context, file, "states", H5T_IEEE_F32LE, rows.total, state_elems);
-  const auto labels = create_rows(context, file, "state_samples", H5T_STD_U64LE, rows.total, 2);
-  std::vector<std::uint64_t> mine;  // sample, checksum
+  const auto labels = create_rows(context, file, "state_keys", H5T_STD_U64LE, rows.total, 2);
+  std::vector<std::uint64_t> mine;  // key, checksum
   for (std::uint64_t round = 0; round < rows.rounds; ++round) {
-    const bool has = round < my_samples.size();
+    const bool has = round < my_keys.size();
     std::span<const float> state;
     if (has) {
-      state = state_of(my_samples[round]);
+      state = state_of(my_keys[round]);
       if (state.size() != state_elems) throw InternalError("a boundary state has the wrong size");
-      mine.insert(mine.end(), {my_samples[round], checksum(state)});
+      mine.insert(mine.end(), {my_keys[round], checksum(state)});
     }
     write_rows<float>(context, states, rows.first + round, has ? 1 : 0, state_elems, state.data(), transfer);
   }
-  write_rows<std::uint64_t>(context, labels, rows.first, my_samples.size(), 2, mine.data(), transfer);
+  write_rows<std::uint64_t>(context, labels, rows.first, my_keys.size(), 2, mine.data(), transfer);
 }
 
 /// A full disk must show before the library writes: after a failed flush it can neither close the file nor
@@ -260,15 +276,13 @@ std::string reserve_room(const Writers& writers, const fs::path& temporary, std:
 
 std::string write_analyze_checkpoint(const fs::path& file, const void* native_comm,
                                      const AnalyzeCheckpoint& checkpoint,
-                                     std::span<const std::uint64_t> my_samples,
-                                     const StateOfSample& state_of) {
+                                     std::span<const std::uint64_t> my_keys, const StateOfKey& state_of) {
   const Writers writers(native_comm);
   fs::path temporary = file;
   temporary += ".tmp";
   std::vector<std::uint64_t> meta;
   if (writers.rank == 0) meta = encode_meta(checkpoint);
-  std::string no_room =
-      reserve_room(writers, temporary, meta.size(), my_samples.size(), checkpoint.state_elems);
+  std::string no_room = reserve_room(writers, temporary, meta.size(), my_keys.size(), checkpoint.state_elems);
   if (!no_room.empty()) return no_room;
   const h5::Context context(ExitCode::general, temporary.string());
   {
@@ -286,7 +300,7 @@ std::string write_analyze_checkpoint(const fs::path& file, const void* native_co
       const auto dataset = create_rows(context, out, "meta", H5T_STD_U64LE, 1, words);
       write_rows<std::uint64_t>(context, dataset, 0, writers.rank == 0 ? 1 : 0, words, meta.data(), transfer);
     }
-    write_states(context, out, writers, checkpoint.state_elems, my_samples, state_of, transfer);
+    write_states(context, out, writers, checkpoint.state_elems, my_keys, state_of, transfer);
     context.ok(H5Fflush(out, H5F_SCOPE_GLOBAL), "H5Fflush");
     context.ok(out.close(), "H5Fclose");
   }
@@ -313,13 +327,13 @@ AnalyzeCheckpoint read_analyze_checkpoint_meta(const fs::path& file) {
   return decode_meta(words, context);
 }
 
-void read_analyze_states(const fs::path& file, std::span<const std::uint64_t> samples,
+void read_analyze_states(const fs::path& file, std::span<const std::uint64_t> keys,
                          const std::function<void(std::uint64_t, std::span<const float>)>& take) {
-  if (samples.empty()) return;
+  if (keys.empty()) return;
   const h5::Context context(ExitCode::checkpoint, file.string());
   const h5::FileHandle in = context.open(file.string());
   std::vector<hsize_t> shape;
-  const auto labels = context.read_array<std::uint64_t>(in, "state_samples", shape, fs::file_size(file) / 8);
+  const auto labels = context.read_array<std::uint64_t>(in, "state_keys", shape, fs::file_size(file) / 8);
   const h5::DatasetHandle states(context.id(H5Dopen2(in, "states", H5P_DEFAULT), "H5Dopen2"));
   const h5::SpaceHandle space(context.id(H5Dget_space(states), "H5Dget_space"));
   std::array<hsize_t, 2> extent{};
@@ -328,19 +342,18 @@ void read_analyze_states(const fs::path& file, std::span<const std::uint64_t> sa
   if (extent[0] * 2 != labels.size() || extent[1] > fs::file_size(file) / sizeof(float))
     context.fail("states have uneven sizes");
   std::vector<float> state(extent[1]);
-  for (const std::uint64_t sample : samples) {
+  for (const std::uint64_t key : keys) {
     std::size_t row = 0;
-    while (2 * row < labels.size() && labels[2 * row] != sample) ++row;
-    if (2 * row == labels.size()) context.fail(fmt::format("the state of sample {} is missing", sample));
+    while (2 * row < labels.size() && labels[2 * row] != key) ++row;
+    if (2 * row == labels.size()) context.fail(fmt::format("state {} is missing", key));
     const hsize_t start[2] = {row, 0};
     const hsize_t count[2] = {1, extent[1]};
     const h5::SpaceHandle memory(context.id(H5Screate_simple(2, count, nullptr), "H5Screate_simple"));
     context.ok(H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, count, nullptr),
                "H5Sselect_hyperslab");
     context.ok(H5Dread(states, H5T_IEEE_F32LE, memory, space, H5P_DEFAULT, state.data()), "H5Dread");
-    if (checksum(state) != labels[2 * row + 1])
-      context.fail(fmt::format("the state of sample {} is damaged", sample));
-    take(sample, state);
+    if (checksum(state) != labels[2 * row + 1]) context.fail(fmt::format("state {} is damaged", key));
+    take(key, state);
   }
 }
 

@@ -1,0 +1,179 @@
+#include "pipeline/layer_statistics.hpp"
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+
+#include "model/row_permutation.hpp"
+
+namespace llmq {
+namespace {
+
+/// Names of inputs in checkpoints, in the order of MatmulInput.
+constexpr std::array<std::string_view, kLayerInputs> kInputKeys = {"attention", "attention_output", "ffn",
+                                                                   "ffn_down"};
+
+std::string input_name(std::uint32_t layer, std::size_t input) {
+  return fmt::format("layer.{}.{}", layer, kInputKeys[input]);
+}
+
+std::string weight_name(std::uint32_t layer, std::size_t weight) {
+  return fmt::format("blk.{}.{}", layer, kLayerWeights[weight].name);
+}
+
+ImatrixEntry to_entry(const InputAccumulator& total) {
+  ImatrixEntry entry;
+  entry.in_features = total.in_features();
+  for (std::size_t j = 0; j < total.in_features(); ++j) {
+    entry.sum_sq.push_back(from_fixed(total.sum_sq[j], kSumFractionBits));
+    entry.sum.push_back(from_fixed(total.sum[j], kSumFractionBits));
+    entry.sum_quad.push_back(from_fixed(total.sum_quad[j], kQuadFractionBits));
+  }
+  entry.max_abs = total.max_abs;
+  entry.counts = {total.count};
+  return entry;
+}
+
+/// @param heads  whose rows GGUF keeps in another order than they came; 0: none
+Sensitivity to_sensitivity(const SensitivityAccumulator& total, std::uint32_t heads) {
+  Sensitivity values;
+  values.samples = total.samples;
+  Int128 sum = 0;
+  for (const Int128 column : total.columns) {
+    values.columns.push_back(from_fixed(column, kSensitivityFractionBits));
+    sum = add_fixed(sum, column);
+  }
+  values.scores = {from_fixed(sum, kSensitivityFractionBits) / static_cast<double>(total.columns.size())};
+  const std::uint64_t head_rows = heads == 0 ? 0 : total.rows.size() / heads;
+  for (std::uint64_t row = 0; row < total.rows.size(); ++row) {
+    const std::uint64_t from =
+        heads == 0 ? row : row / head_rows * head_rows + gguf_row_to_hf(row % head_rows, head_rows / 2);
+    values.rows.push_back(from_fixed(total.rows[from], kSensitivityFractionBits));
+  }
+  return values;
+}
+
+[[noreturn]] void sizes_differ() { throw Error(ExitCode::checkpoint, "sizes do not fit this run"); }
+
+}  // namespace
+
+std::size_t input_width(const ModelSpec& spec, MatmulInput input) {
+  switch (input) {
+    case MatmulInput::attention:
+    case MatmulInput::ffn:
+      return spec.hidden_size;
+    case MatmulInput::attention_output:
+      return std::size_t{spec.n_heads} * spec.head_dim;
+    case MatmulInput::ffn_down:
+      return spec.intermediate_size;
+  }
+  throw InternalError("unknown matmul input");
+}
+
+std::size_t weight_rows(const ModelSpec& spec, std::size_t weight) {
+  const std::string_view name = kLayerWeights.at(weight).name;
+  if (name == "attn_q.weight") return std::size_t{spec.n_heads} * spec.head_dim;
+  if (name == "attn_k.weight" || name == "attn_v.weight")
+    return std::size_t{spec.n_kv_heads} * spec.head_dim;
+  return kLayerWeights[weight].input == MatmulInput::ffn ? spec.intermediate_size : spec.hidden_size;
+}
+
+LayerStatistics::LayerStatistics(const ModelSpec& spec, ImportanceMethod method) {
+  for (std::size_t i = 0; i < kLayerInputs; ++i)
+    inputs_[i] = InputAccumulator(input_width(spec, static_cast<MatmulInput>(i)));
+  if (!row_of(method).needs_gradient) return;
+  for (std::size_t i = 0; i < kLayerWeights.size(); ++i)
+    sensitivities_.emplace_back(input_width(spec, kLayerWeights[i].input), weight_rows(spec, i));
+}
+
+void LayerStatistics::add(const LayerStatistics& other) {
+  for (std::size_t i = 0; i < kLayerInputs; ++i) inputs_[i].add(other.inputs_[i]);
+  for (std::size_t i = 0; i < sensitivities_.size(); ++i) sensitivities_[i].add(other.sensitivities_.at(i));
+}
+
+void LayerStatistics::clear() {
+  for (InputAccumulator& input : inputs_) input.clear();
+  for (SensitivityAccumulator& sensitivity : sensitivities_) sensitivity.clear();
+}
+
+void LayerStatistics::reduce_to_root(const Communicator& comm, std::uint32_t layer) {
+  const auto sum = [&](auto values, std::string_view part) {
+    comm.reduce_to_root(values, comm::ReduceOp::sum, fmt::format("sum importance of layer {} ({})", layer, part));
+  };
+  for (std::size_t i = 0; i < kLayerInputs; ++i) {
+    InputAccumulator& input = inputs_[i];
+    sum(std::span(input.sum_sq), kInputKeys[i]);
+    sum(std::span(input.sum), kInputKeys[i]);
+    sum(std::span(input.sum_quad), kInputKeys[i]);
+    sum(std::span<std::uint64_t>(&input.count, 1), kInputKeys[i]);
+    comm.reduce_to_root(std::span(input.max_abs), comm::ReduceOp::max,
+                        fmt::format("largest inputs of layer {} ({})", layer, kInputKeys[i]));
+  }
+  for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
+    sum(std::span(sensitivities_[i].columns), kLayerWeights[i].name);
+    sum(std::span(sensitivities_[i].rows), kLayerWeights[i].name);
+    sum(std::span<std::uint64_t>(&sensitivities_[i].samples, 1), kLayerWeights[i].name);
+  }
+}
+
+void LayerStatistics::save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) const {
+  for (std::size_t i = 0; i < kLayerInputs; ++i) {
+    const InputAccumulator& input = inputs_[i];
+    if (input.count == 0) continue;
+    checkpoint.stats.push_back({input_name(layer, i), input.in_features(), input.sum_sq, input.sum,
+                                input.sum_quad, input.max_abs, {input.count}});
+  }
+  for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
+    const SensitivityAccumulator& values = sensitivities_[i];
+    if (values.samples == 0) continue;
+    checkpoint.sensitivities.push_back({weight_name(layer, i), values.columns, values.rows, values.samples});
+  }
+}
+
+std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& checkpoint) {
+  std::size_t taken = 0;
+  for (const AnalyzeCheckpoint::Stat& stat : checkpoint.stats) {
+    for (std::size_t i = 0; i < kLayerInputs; ++i) {
+      if (stat.name != input_name(layer, i)) continue;
+      if (stat.in_features != inputs_[i].in_features()) sizes_differ();
+      inputs_[i].sum_sq = stat.sum_sq, inputs_[i].sum = stat.sum, inputs_[i].sum_quad = stat.sum_quad;
+      inputs_[i].max_abs = stat.max_abs, inputs_[i].count = stat.counts.at(0);
+      ++taken;
+    }
+  }
+  for (const AnalyzeCheckpoint::SensitivityStat& stat : checkpoint.sensitivities) {
+    for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
+      if (stat.name != weight_name(layer, i)) continue;
+      SensitivityAccumulator& values = sensitivities_[i];
+      if (stat.columns.size() != values.columns.size() || stat.rows.size() != values.rows.size())
+        sizes_differ();
+      values.columns = stat.columns, values.rows = stat.rows, values.samples = stat.samples;
+      ++taken;
+    }
+  }
+  return taken;
+}
+
+void LayerStatistics::write(std::uint32_t layer, const ModelSource& source, Imatrix& imatrix) const {
+  for (std::size_t i = 0; i < kLayerWeights.size(); ++i) {
+    const std::string name = weight_name(layer, i);
+    ImatrixEntry entry = to_entry(inputs_[static_cast<std::size_t>(kLayerWeights[i].input)]);
+    if (!sensitivities_.empty()) {
+      const ModelTensor* tensor = source.find(name);
+      entry.sensitivity = to_sensitivity(sensitivities_[i], tensor == nullptr ? 0 : tensor->permuted_heads);
+    }
+    imatrix.entries[name] = std::move(entry);
+  }
+}
+
+std::uint64_t LayerStatistics::bytes(const ModelSpec& spec, ImportanceMethod method) {
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < kLayerInputs; ++i)
+    total += (3 * sizeof(Int128) + sizeof(float)) * input_width(spec, static_cast<MatmulInput>(i));
+  if (!row_of(method).needs_gradient) return total;
+  for (std::size_t i = 0; i < kLayerWeights.size(); ++i)
+    total += sizeof(Int128) * (input_width(spec, kLayerWeights[i].input) + weight_rows(spec, i));
+  return total;
+}
+
+}  // namespace llmq

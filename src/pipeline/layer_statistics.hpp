@@ -1,0 +1,71 @@
+// What is gathered of one layer: statistics of its four matmul inputs and, by methods that need gradients,
+// sensitivities of its weights. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "llmq/comm/communicator.hpp"
+#include "llmq/formats/checkpoint_store.hpp"
+#include "llmq/formats/imatrix.hpp"
+#include "llmq/importance/accumulator.hpp"
+#include "llmq/importance/sensitivity.hpp"
+#include "llmq/model/forward.hpp"
+#include "llmq/model/source.hpp"
+
+namespace llmq {
+
+/// A matmul weight of a layer, by its GGUF name below "blk.N.", and the input it reads.
+struct LayerWeight {
+  std::string_view name;
+  MatmulInput input;
+};
+inline constexpr std::array kLayerWeights = {
+    LayerWeight{"attn_q.weight", MatmulInput::attention},
+    LayerWeight{"attn_k.weight", MatmulInput::attention},
+    LayerWeight{"attn_v.weight", MatmulInput::attention},
+    LayerWeight{"attn_output.weight", MatmulInput::attention_output},
+    LayerWeight{"ffn_gate.weight", MatmulInput::ffn},
+    LayerWeight{"ffn_up.weight", MatmulInput::ffn},
+    LayerWeight{"ffn_down.weight", MatmulInput::ffn_down},
+};
+inline constexpr std::size_t kLayerInputs = 4;
+
+/// in_features of an input; rows of a weight.
+std::size_t input_width(const ModelSpec& spec, MatmulInput input);
+std::size_t weight_rows(const ModelSpec& spec, std::size_t weight);
+
+class LayerStatistics {
+ public:
+  LayerStatistics() = default;  ///< of no layer yet
+  LayerStatistics(const ModelSpec& spec, ImportanceMethod method);
+
+  bool made() const noexcept { return inputs_[0].in_features() != 0; }
+  InputAccumulator& input(MatmulInput which) noexcept { return inputs_[static_cast<std::size_t>(which)]; }
+  /// By index in kLayerWeights.
+  SensitivityAccumulator& sensitivity(std::size_t weight) { return sensitivities_.at(weight); }
+
+  void add(const LayerStatistics& other);
+  void clear();
+  /// Collective: the sum over ranks on rank 0; elsewhere the values are spent.
+  void reduce_to_root(const Communicator& comm, std::uint32_t layer);
+
+  /// As the checkpoint holds them; the layer is in their names.
+  void save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) const;
+  /// Takes what belongs to `layer` out of a checkpoint. @returns how many of its parts that were.
+  /// @throws Error(checkpoint) if sizes do not fit.
+  std::size_t load(std::uint32_t layer, const AnalyzeCheckpoint& checkpoint);
+
+  /// One entry for each weight. Rows of rotated heads are put into GGUF's order.
+  void write(std::uint32_t layer, const ModelSource& source, Imatrix& imatrix) const;
+
+  static std::uint64_t bytes(const ModelSpec& spec, ImportanceMethod method);
+
+ private:
+  std::array<InputAccumulator, kLayerInputs> inputs_;
+  std::vector<SensitivityAccumulator> sensitivities_;  ///< by index in kLayerWeights; empty: not measured
+};
+
+}  // namespace llmq
