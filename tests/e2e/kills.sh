@@ -7,6 +7,10 @@ make_large_model large
 level=Q4_K_M
 samples=(--calibration-samples 32 --ctx 128)   # some 0.1 s a layer: long enough to be hit in the last one
 on 2 --threads 1 analyze large "${samples[@]}" -o reference.imatrix > /dev/null
+few_samples=(--calibration-samples 12 --ctx 64)   # forward and back, in waves of 8: 75 steps
+for method in fisher gradient; do
+  on 2 --threads 1 analyze large --method $method "${few_samples[@]}" -o $method.imatrix > /dev/null
+done
 on 2 --threads 1 --format json quantize large gguf -q $level -n reference > plan.json
 units=$(grep -A 3 '"units"' plan.json | sed -n 's/.*"total": \([0-9]*\).*/\1/p')
 
@@ -80,6 +84,21 @@ analyze_case() {   # WAY NP SIGNAL TARGET MOMENT
   same reference.imatrix "$name.imatrix"
 }
 
+# The same with gradients: hit on the way forward, on the way back, and in the last wave.
+gradient_case() {   # WAY NP SIGNAL TARGET MOMENT METHOD
+  local name=$1.$5.$6 generation ranks grid=()
+  case $5 in early) generation=000004 ;; middle) generation=000019 ;; last) generation=000040 ;; esac
+  start_run "$2" analyze large --method "$6" "${few_samples[@]}" -o "$name.imatrix" --checkpoint-dir "cp-$name" --checkpoint-interval 0
+  wait_for "cp-$name/*/generation-$generation.h5"
+  strike "$3" "$4"
+  after_the_end "$name" || return 0
+  ! published "$6.imatrix" "$name.imatrix" || return 0
+  ranks=$(resume_ranks)
+  case $ranks in 2|4) grid=(--layer-groups 2) ;; esac
+  on "$ranks" --threads 1 analyze large --method "$6" "${few_samples[@]}" -o "$name.imatrix" --resume "cp-$name" "${grid[@]}" > /dev/null
+  same "$6.imatrix" "$name.imatrix"
+}
+
 quantize_case() {
   local name=$1.$5.q share ranks
   case $5 in early) share=5 ;; middle) share=50 ;; last) share=90 ;; esac
@@ -102,6 +121,8 @@ for way in $ways; do
     [ -n "${LLMQ_ALL:-}" ] || [ $((turn % 4)) = 1 ] || continue
     analyze_case "$name" "$ranks" "$signal" "$target" $moment
     quantize_case "$name" "$ranks" "$signal" "$target" $moment
+    method=fisher; [ $((turn / 4 % 2)) = 0 ] || method=gradient
+    gradient_case "$name" "$ranks" "$signal" "$target" $moment $method
   done
 done
 [ $points -gt 0 ] || fail "no run was hit"

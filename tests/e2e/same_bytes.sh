@@ -3,17 +3,21 @@
 # for every instruction set of this CPU.
 . "$(dirname "$0")/lib.sh"
 
-on 1 --threads 1 analyze "$model" -o reference.imatrix "${few[@]}" > /dev/null
-for ranks in 2 3 4; do
-  on $ranks --threads 1 analyze "$model" -o "np$ranks.imatrix" "${few[@]}" > /dev/null
-  same reference.imatrix "np$ranks.imatrix"
-done
-on 1 --threads 2 analyze "$model" -o threads2.imatrix "${few[@]}" > /dev/null
-same reference.imatrix threads2.imatrix
-for ranks in 2 4; do
-  mkdir -p "dir$ranks"
-  on $ranks --threads 2 analyze "$model" -o "dir$ranks/other.imatrix" --layer-groups 2 "${few[@]}" > /dev/null
-  same reference.imatrix "dir$ranks/other.imatrix"
+for method in fisher gradient activation; do
+  one_of=("--method" "$method" "${few[@]}")
+  rm -rf ./*.imatrix dir2 dir4
+  on 1 --threads 1 analyze "$model" -o reference.imatrix "${one_of[@]}" > /dev/null
+  for ranks in 2 3 4; do
+    on $ranks --threads 1 analyze "$model" -o "np$ranks.imatrix" "${one_of[@]}" > /dev/null
+    same reference.imatrix "np$ranks.imatrix"
+  done
+  on 1 --threads 2 analyze "$model" -o threads2.imatrix "${one_of[@]}" > /dev/null
+  same reference.imatrix threads2.imatrix
+  for ranks in 2 4; do
+    mkdir -p "dir$ranks"
+    on $ranks --threads 2 analyze "$model" -o "dir$ranks/other.imatrix" --layer-groups 2 "${one_of[@]}" > /dev/null
+    same reference.imatrix "dir$ranks/other.imatrix"
+  done
 done
 
 for level in Q4_K_M Q2_K IQ1_M IQ3_XXS TQ1_0 Q8_0 F16; do
