@@ -36,6 +36,20 @@ std::string fallback_table(const QuantizeResult& result) {
   return text + "\n";
 }
 
+std::string super_weight_rows(const AnalyzeResult& result) {
+  std::string text =
+      row("protected", fmt::format("{} weights ({:g} % by w^2 x importance)",
+                                   format_count(result.total_protected), 100 * result.coverage));
+  text +=
+      row("super weights", result.super_weights.empty() ? "none" : format_count(result.super_weights.size()));
+  for (const SuperWeight& weight : result.super_weights) {
+    text += fmt::format("    {} [{}, {}] = {:.4g}: without it KL divergence {:.4g}, loss {:+.4g}\n",
+                        weight.tensor, weight.row, weight.column, weight.value, weight.kl_divergence,
+                        weight.loss_change);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string human(const QuantizeResult& result) {
@@ -73,9 +87,13 @@ std::string human(const AnalyzeResult& result) {
   text += row("method", result.method);
   text += row("layers", format_count(result.num_layers));
   text += row("samples", fmt::format("{} of {} tokens", result.calibration_samples, result.ctx));
-  text += row("mean a^2", fmt::format("min {:.4g}, max {:.4g}, mean {:.4g}, std {:.4g}", result.statistic_min,
-                                      result.statistic_max, result.statistic_mean, result.statistic_std));
+  const char* statistic = result.method == "fisher_information"     ? "mean g^2"
+                          : result.method == "gradient_sensitivity" ? "mean |g w|"
+                                                                    : "mean a^2";
+  text += row(statistic, fmt::format("min {:.4g}, max {:.4g}, mean {:.4g}, std {:.4g}", result.statistic_min,
+                                     result.statistic_max, result.statistic_mean, result.statistic_std));
   text += row("content", "sha256:" + result.content_hash.substr(0, 16));
+  if (result.super_weights_identified) text += super_weight_rows(result);
   text += row("ranks",
               fmt::format("{} layer groups x {} sample groups", result.layer_groups, result.sample_groups));
   text += row("time", fmt::format("{:.2f} s ({:.0f} tokens/s)", result.seconds, result.tokens_per_second));

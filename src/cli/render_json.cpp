@@ -39,6 +39,21 @@ Json fallback_cost(const QuantizedTensor& tensor) {
   return {{"bytes", tensor.fallback_bytes}, {"bits_per_weight", tensor.fallback_bpw}};
 }
 
+Json spikes_json(const std::vector<SuperWeight>& spikes) {
+  Json list = Json::array();
+  for (const SuperWeight& spike : spikes) {
+    list.push_back({{"tensor", spike.tensor},
+                    {"row", spike.row},
+                    {"column", spike.column},
+                    {"value", spike.value},
+                    {"max_input", spike.max_input},
+                    {"max_output", spike.max_output},
+                    {"loss_change", spike.loss_change},
+                    {"kl_divergence", spike.kl_divergence}});
+  }
+  return list;
+}
+
 }  // namespace
 
 std::string json(const QuantizeResult& result, const Warnings& warnings) {
@@ -89,7 +104,11 @@ std::string json(const AnalyzeResult& result, const Warnings& warnings) {
                  {"max", result.statistic_max},
                  {"mean", result.statistic_mean},
                  {"std", result.statistic_std}}},
-               {"super_weights", {{"identified", false}, {"coverage", 0.0}, {"total_protected", 0}}},
+               {"super_weights",
+                {{"identified", result.super_weights_identified},
+                 {"coverage", result.coverage},
+                 {"total_protected", result.total_protected},
+                 {"spikes", spikes_json(result.super_weights)}}},
                {"content_hash", result.content_hash},
                {"grid", {{"layer_groups", result.layer_groups}, {"sample_groups", result.sample_groups}}},
                {"duration_seconds", result.seconds},

@@ -58,9 +58,10 @@ void SensitivitySample::add_rows(ImportanceMethod method, std::size_t first_row,
   for (std::size_t row = 0; row < count; ++row) {
     const float* of_weights = weights.data() + row * in_features;
     const float* of_gradient = gradient.data() + row * in_features;
-    rows_[seen_++] = method == ImportanceMethod::fisher
-                         ? add_row<ImportanceMethod::fisher>(of_weights, of_gradient, in_features, columns_.data())
-                         : add_row<ImportanceMethod::gradient>(of_weights, of_gradient, in_features, columns_.data());
+    rows_[seen_++] =
+        method == ImportanceMethod::fisher
+            ? add_row<ImportanceMethod::fisher>(of_weights, of_gradient, in_features, columns_.data())
+            : add_row<ImportanceMethod::gradient>(of_weights, of_gradient, in_features, columns_.data());
   }
 }
 

@@ -15,6 +15,8 @@
 #include "llmq/pipeline/quantize.hpp"
 
 #include "pipeline/analyze_run.hpp"
+#include "pipeline/super_weights.hpp"
+#include "pipeline/weight_coverage.hpp"
 
 namespace llmq {
 namespace {
@@ -85,6 +87,30 @@ JobIdentity identify(const AnalyzeOptions& options, const std::string& model, co
   return identity;
 }
 
+/// Collective. The imatrix is whole on rank 0 only, which gets the super weights.
+void identify_super_weights(const StageContext& context, const AnalyzeOptions& options,
+                            const JobDirectory& job, const ModelSource& source, const SampleSet& samples,
+                            Imatrix& imatrix) {
+  context.log.status(fmt::format("Identifying super weights (coverage: {:g}%)", 100 * options.coverage));
+  SuperWeights& found = imatrix.super_weights;
+  try {
+    found.spikes = prove(context, source, samples, find_candidates(context, source, samples));
+    found.covered = find_covered(context, source, imatrix, options.coverage);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::interrupted || !job.enabled()) throw;
+    throw Error(ExitCode::interrupted, "interrupted; a checkpoint is committed",
+                fmt::format("Continue with --resume {}", job.path().string()));
+  }
+  found.searched = true;
+  found.coverage = options.coverage;
+  if (!context.comm.is_root()) return;
+  context.log.status(fmt::format("Protected parameters: {} ({:g}%)",
+                                 format_count(imatrix.count_super_weights()), 100 * options.coverage));
+  context.log.status(found.spikes.empty()
+                         ? std::string("No super weights: no single weight of this model causes spikes")
+                         : fmt::format("Super weights: {}", found.spikes.size()));
+}
+
 void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
   double sum = 0;
   double square = 0;
@@ -144,14 +170,16 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   AnalyzeRun run(context, *source, samples, grid, job, options);
   if (job.resuming()) run.resume();
   run.execute();
+  if (options.identify_super_weights) run.commit_finished();
+  Imatrix imatrix;  // on rank 0
   const std::vector<LayerStatistics> totals = run.take_totals();
+  for (std::uint32_t layer = 0; layer < totals.size(); ++layer) totals[layer].write(layer, *source, imatrix);
+  imatrix.method = result.method;
+  if (options.identify_super_weights)
+    identify_super_weights(context, options, job, *source, samples, imatrix);
 
   context.comm.together("write the imatrix", [&] {
     if (!context.comm.is_root()) return;
-    Imatrix imatrix;
-    imatrix.method = result.method;
-    for (std::uint32_t layer = 0; layer < totals.size(); ++layer)
-      totals[layer].write(layer, *source, imatrix);
     imatrix.dataset_name = samples.dataset_name;
     imatrix.dataset_hash = "sha256:" + samples.dataset_hash;
     imatrix.model_hash = "sha256:" + fingerprint;
@@ -159,6 +187,10 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
     imatrix.ctx = samples.ctx;
     imatrix.samples = samples.samples.size();
     summarize(imatrix, result);
+    result.super_weights_identified = options.identify_super_weights;
+    result.coverage = imatrix.super_weights.coverage;
+    result.total_protected = imatrix.count_super_weights();
+    result.super_weights = imatrix.super_weights.spikes;
     result.content_hash = imatrix.content_hash();
     write_imatrix_hdf5(imatrix, result.output_path);
   });

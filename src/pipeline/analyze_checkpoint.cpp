@@ -100,8 +100,7 @@ void AnalyzeRun::resume() {
   context_.comm.together("read the checkpoint", [&] {
     if (!context_.comm.is_root()) return;
     const AnalyzeCheckpoint found = choose_generation(chosen);
-    if (chosen != 0)
-      std::copy(found.sample_progress.begin(), found.sample_progress.end(), progress_.begin());
+    if (chosen != 0) std::copy(found.sample_progress.begin(), found.sample_progress.end(), progress_.begin());
   });
   context_.comm.broadcast(std::span<std::uint64_t>(&chosen, 1), 0, "share the checkpoint");
   context_.comm.broadcast(std::span(progress_), 0, "share the checkpoint");
@@ -118,13 +117,15 @@ void AnalyzeRun::resume() {
       const std::vector<std::uint64_t> keys = needed_keys(sample, mine);
       held.insert(held.end(), keys.begin(), keys.end());
     }
-    read_analyze_states(
-        generation_path(job_.path(), chosen), held,
-        [&](std::uint64_t key, std::span<const float> state) { states_[key].assign(state.begin(), state.end()); });
+    read_analyze_states(generation_path(job_.path(), chosen), held,
+                        [&](std::uint64_t key, std::span<const float> state) {
+                          states_[key].assign(state.begin(), state.end());
+                        });
   });
   std::vector<std::uint64_t> all(progress_.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
-  context_.log.status(fmt::format("Resuming from generation {}: {:.0f}% done", chosen, 100.0 * done_share(all)));
+  context_.log.status(
+      fmt::format("Resuming from generation {}: {:.0f}% done", chosen, 100.0 * done_share(all)));
 }
 
 void AnalyzeRun::reduce_statistics() {

@@ -175,6 +175,10 @@ void AnalyzeRun::finish_round(const LocalStatus& status, bool last) {
   }
 }
 
+void AnalyzeRun::commit_finished() {
+  if (job_.enabled()) commit(true);
+}
+
 std::vector<LayerStatistics> AnalyzeRun::take_totals() {
   commit(false);
   return std::move(totals_);

@@ -40,6 +40,8 @@ class AnalyzeRun {
   void resume();
   /// Collective: all layers over all samples. @throws Error(interrupted | importance | ...).
   void execute();
+  /// Collective: keeps the finished statistics for as long as what comes after them may be interrupted.
+  void commit_finished();
   /// Collective: the finished statistics, on rank 0 (empty elsewhere).
   std::vector<LayerStatistics> take_totals();
 

@@ -1,6 +1,6 @@
-// Forward and back through the model, for methods that need gradients. Samples go in waves: the states between
-// all layers are kept for the samples of one wave only, and the layers are loaded once each way for all of
-// them. SPDX-License-Identifier: Apache-2.0
+// Forward and back through the model, for methods that need gradients. Samples go in waves: the states
+// between all layers are kept for the samples of one wave only, and the layers are loaded once each way for
+// all of them. SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
 
@@ -66,7 +66,8 @@ void AnalyzeRun::run_head(const Batch& batch) {
   const auto over_parts = [&](const auto& step) {
     for (std::size_t first = 0; first < spec.vocab_size; first += kHeadPartRows) {
       part.reset();  // one at a time
-      part = pass_->load_head_part(first, std::min<std::size_t>(kHeadPartRows, spec.vocab_size - first), rows);
+      part =
+          pass_->load_head_part(first, std::min<std::size_t>(kHeadPartRows, spec.vocab_size - first), rows);
       parallel_for(batch.size(), context_.threads, [&](std::size_t i, std::size_t) {
         const TimelineScope computing(timeline_, Activity::compute);
         step(samples_.samples[batch[i]], state(batch[i], n_layers()), progress[i]);
@@ -103,8 +104,7 @@ AnalyzeRun::Batch AnalyzeRun::unfinished() const {
 
 std::vector<AnalyzeRun::Batch> AnalyzeRun::plan_waves() const {
   const Batch todo = unfinished();
-  const auto size = static_cast<std::size_t>(
-      wave_samples(context_.threads, mine_.size(), grid_, n_layers()));
+  const auto size = static_cast<std::size_t>(wave_samples(context_.threads, mine_.size(), grid_, n_layers()));
   const auto mine = static_cast<std::int64_t>((todo.size() + size - 1) / size);
   const std::int64_t most = context_.comm.all_reduce_value(mine, comm::ReduceOp::max, "plan the waves");
   std::vector<Batch> waves(static_cast<std::size_t>(most));  // every rank goes through all rounds
@@ -117,8 +117,8 @@ void AnalyzeRun::step_wave(const Batch& wave, std::uint32_t step, bool last, Thr
   for (const std::uint64_t sample : wave) {
     if (progress_[sample] == step) todo.push_back(sample);
   }
-  const std::int64_t any = context_.comm.all_reduce_value<std::int64_t>(
-      todo.empty() ? 0 : 1, comm::ReduceOp::max, "plan the step");
+  const std::int64_t any = context_.comm.all_reduce_value<std::int64_t>(todo.empty() ? 0 : 1,
+                                                                        comm::ReduceOp::max, "plan the step");
   if (any == 0) return;
   const bool head = step == head_step();
   const bool back = step > head_step();
@@ -136,7 +136,8 @@ void AnalyzeRun::step_wave(const Batch& wave, std::uint32_t step, bool last, Thr
       run_head(todo);
     } else {
       if (!back) {
-        for (const std::uint64_t sample : todo) states_[key(sample, layer + 1)];  // threads must not grow the map
+        for (const std::uint64_t sample : todo)
+          states_[key(sample, layer + 1)];  // threads must not grow the map
       }
       parallel_for(todo.size(), context_.threads, [&](std::size_t i, std::size_t worker) {
         if (back) {

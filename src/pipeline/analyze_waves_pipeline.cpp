@@ -19,7 +19,8 @@ bool AnalyzeRun::receive_gradients(const Batch& batch, LayerRange mine, bool fai
   if (grid_.layer_group + 1 == grid_.layer_groups) return failed;
   const int from = static_cast<int>(grid_.layer_group) + 1;
   std::int64_t sender_failed = 0;
-  row_.receive(std::span<std::int64_t>(&sender_failed, 1), from, kGradientStatusTag, "hand back a micro-batch");
+  row_.receive(std::span<std::int64_t>(&sender_failed, 1), from, kGradientStatusTag,
+               "hand back a micro-batch");
   if (sender_failed != 0) return true;
   for (const std::uint64_t sample : batch) {
     if (layers_back(sample) <= mine.end) continue;  // further along since an earlier start
@@ -122,7 +123,8 @@ void AnalyzeRun::walk_waves_pipeline() {
     if (status.exit_code == 0) {
       for (const std::uint64_t sample : waves[i]) {
         progress_[sample] = n_steps();
-        for (std::uint32_t boundary = 1; boundary <= n_layers(); ++boundary) states_.erase(key(sample, boundary));
+        for (std::uint32_t boundary = 1; boundary <= n_layers(); ++boundary)
+          states_.erase(key(sample, boundary));
       }
       for (std::uint32_t layer = mine.begin; layer < mine.end; ++layer) {
         statistics[layer - mine.begin].join_into(deltas_[layer]);

@@ -73,8 +73,7 @@ std::size_t input_width(const ModelSpec& spec, MatmulInput input) {
 std::size_t weight_rows(const ModelSpec& spec, std::size_t weight) {
   const std::string_view name = kLayerWeights.at(weight).name;
   if (name == "attn_q.weight") return std::size_t{spec.n_heads} * spec.head_dim;
-  if (name == "attn_k.weight" || name == "attn_v.weight")
-    return std::size_t{spec.n_kv_heads} * spec.head_dim;
+  if (name == "attn_k.weight" || name == "attn_v.weight") return std::size_t{spec.n_kv_heads} * spec.head_dim;
   return kLayerWeights[weight].input == MatmulInput::ffn ? spec.intermediate_size : spec.hidden_size;
 }
 
@@ -98,7 +97,8 @@ void LayerStatistics::clear() {
 
 void LayerStatistics::reduce_to_root(const Communicator& comm, std::uint32_t layer) {
   const auto sum = [&](auto values, std::string_view part) {
-    comm.reduce_to_root(values, comm::ReduceOp::sum, fmt::format("sum importance of layer {} ({})", layer, part));
+    comm.reduce_to_root(values, comm::ReduceOp::sum,
+                        fmt::format("sum importance of layer {} ({})", layer, part));
   };
   for (std::size_t i = 0; i < kLayerInputs; ++i) {
     InputAccumulator& input = inputs_[i];
@@ -120,8 +120,13 @@ void LayerStatistics::save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) c
   for (std::size_t i = 0; i < kLayerInputs; ++i) {
     const InputAccumulator& input = inputs_[i];
     if (input.count == 0) continue;
-    checkpoint.stats.push_back({input_name(layer, i), input.in_features(), input.sum_sq, input.sum,
-                                input.sum_quad, input.max_abs, {input.count}});
+    checkpoint.stats.push_back({input_name(layer, i),
+                                input.in_features(),
+                                input.sum_sq,
+                                input.sum,
+                                input.sum_quad,
+                                input.max_abs,
+                                {input.count}});
   }
   for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
     const SensitivityAccumulator& values = sensitivities_[i];

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 for method in fisher gradient activation; do
-  one_of=("--method" "$method" "${few[@]}")
+  one_of=(--method "$method" --identify-super-weights --coverage 0.001 "${few[@]}")
   rm -rf ./*.imatrix dir2 dir4
   on 1 --threads 1 analyze "$model" -o reference.imatrix "${one_of[@]}" > /dev/null
   for ranks in 2 3 4; do

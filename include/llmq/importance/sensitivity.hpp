@@ -19,7 +19,8 @@ inline constexpr int kSensitivityFractionBits = 100;
 /// One weight, one sample, while the rows of its gradient go by.
 class SensitivitySample {
  public:
-  /// Rows [first_row, ...) of weights and gradient, [rows, in_features] each, in ascending order from row 0 on.
+  /// Rows [first_row, ...) of weights and gradient, [rows, in_features] each, in ascending order from row 0
+  /// on.
   void add_rows(ImportanceMethod method, std::size_t first_row, std::size_t out_features,
                 std::size_t in_features, std::span<const float> weights, std::span<const float> gradient);
   bool complete() const noexcept { return !rows_.empty() && seen_ == rows_.size(); }

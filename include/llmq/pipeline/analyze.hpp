@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "llmq/formats/imatrix.hpp"
 #include "llmq/importance/method.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 #include "llmq/pipeline/timeline.hpp"
@@ -23,6 +24,8 @@ struct AnalyzeOptions {
   std::uint64_t samples = 512;
   std::uint64_t ctx = 512;
   std::uint32_t layer_groups = 0;  ///< the L of the grid; 0: decided from memory
+  bool identify_super_weights = false;
+  double coverage = 0.0001;  ///< fraction of all weights, in (0, 0.01]
   CheckpointOptions checkpoints;
 };
 
@@ -37,6 +40,10 @@ struct AnalyzeResult {
   double statistic_max = 0;
   double statistic_mean = 0;
   double statistic_std = 0;
+  bool super_weights_identified = false;
+  double coverage = 0;
+  std::uint64_t total_protected = 0;       ///< covered weights and spikes, each once
+  std::vector<SuperWeight> super_weights;  ///< the proved spikes, on rank 0
   std::string content_hash;
   std::uint32_t layer_groups = 1;
   std::uint32_t sample_groups = 1;

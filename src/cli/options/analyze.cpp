@@ -12,6 +12,8 @@
 namespace llmq::cli {
 namespace {
 
+constexpr double kMaxCoverage = 0.01;
+
 class AnalyzeParser final : public CommandParser {
  public:
   explicit AnalyzeParser(CommandTree tree);
@@ -30,12 +32,12 @@ AnalyzeParser::AnalyzeParser(CommandTree tree)
     : CommandParser(
           *tree.root.add_subcommand("analyze", "Measure which weights matter: writes an importance matrix")) {
   add_options(tree.invocation.analyze);
-  add_planned_flags({"--identify-super-weights"});
   app().footer(
       "Examples:\n"
       "  llm-quantize analyze ./Llama-3.2-1B\n"
       "  llm-quantize analyze ./Llama-3.2-1B --calibration-data my.txt --calibration-samples 256 -o "
       "my.imatrix\n"
+      "  llm-quantize analyze ./Llama-3.2-1B --method fisher --identify-super-weights\n"
       "  mpirun -n 8 llm-quantize analyze ./Llama-3.1-70B --layer-groups 4\n"
       "  mpirun -n 2 llm-quantize analyze ./Llama-3.1-70B --resume .checkpoint");
 }
@@ -60,6 +62,11 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
       .add_option("--calibration-samples", options.samples, "Samples of ctx tokens")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
+  app().add_flag("--identify-super-weights", options.identify_super_weights,
+                 "Find the weights the model cannot do without, prove them, write them into the file");
+  app()
+      .add_option("--coverage", options.coverage, "Fraction of all weights that counts as protected")
+      ->capture_default_str();
   app()
       .add_option("--ctx", options.ctx, "Tokens per sample")
       ->capture_default_str()
@@ -108,6 +115,11 @@ void AnalyzeParser::finish(Invocation& invocation) const {
   check_imatrix_format(imatrix_format_);
   if (!equals_ignore_case(layer_groups_, "auto")) options.layer_groups = parse_layer_groups(layer_groups_);
   options.method = parse_method(method_);
+  if (!(options.coverage > 0 && options.coverage <= kMaxCoverage)) {
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("--coverage: {} is not in (0, 0.01]", options.coverage),
+                "The default, 0.0001, is one weight in ten thousand");
+  }
   options.checkpoints = checkpoints_.options();
 }
 

@@ -58,7 +58,8 @@ TEST(Sensitivity, means_of_each_samples_own_values) {
 
 TEST(Sensitivity, neither_tiles_nor_the_order_of_samples_change_a_bit) {
   SensitivityAccumulator one(kIn, kOut), left(kIn, kOut), right(kIn, kOut);
-  for (const std::uint64_t seed : {3u, 4u, 5u}) one.add_sample(sample_of(ImportanceMethod::fisher, seed, kOut));
+  for (const std::uint64_t seed : {3u, 4u, 5u})
+    one.add_sample(sample_of(ImportanceMethod::fisher, seed, kOut));
   right.add_sample(sample_of(ImportanceMethod::fisher, 5, 2));
   left.add_sample(sample_of(ImportanceMethod::fisher, 4, 1));
   left.add_sample(sample_of(ImportanceMethod::fisher, 3, 3));

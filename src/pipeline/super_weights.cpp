@@ -1,0 +1,211 @@
+#include "pipeline/super_weights.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/parallel.hpp"
+#include "llmq/model/forward.hpp"
+#include "llmq/model/patched_source.hpp"
+#include "llmq/pipeline/interrupt.hpp"
+
+#include "pipeline/quality_evaluate.hpp"
+
+namespace llmq {
+namespace {
+
+constexpr std::size_t kSearchSamples = 4;    // any text shows a spike
+constexpr std::size_t kSearchTokens = 128;   // mostly at the first tokens
+constexpr std::size_t kProofSamples = 16;
+constexpr std::size_t kMostCandidates = 32;  // models have one to six
+
+std::string down_name(std::size_t layer) { return fmt::format("blk.{}.ffn_down.weight", layer); }
+
+std::size_t largest_magnitude(std::span<const float> values) {
+  const auto smaller = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
+  return static_cast<std::size_t>(std::max_element(values.begin(), values.end(), smaller) - values.begin());
+}
+
+float weight_at(const ModelSource& source, std::size_t layer, std::size_t row, std::size_t column) {
+  const ModelTensor& tensor = *source.find(down_name(layer));
+  std::vector<float> values(tensor.row_elems());
+  source.read_rows(tensor, row, 1, RowOrder::hugging_face, values);
+  return values[column];
+}
+
+std::vector<WeightPatch> zeroed(std::span<const SuperWeight> weights) {
+  std::vector<WeightPatch> patches;
+  for (const SuperWeight& weight : weights) patches.push_back({weight.tensor, weight.row, weight.column, 0.0F});
+  return patches;
+}
+
+/// A few short samples on their way through the layers, again and again with more weights left out.
+class SpikeSearch {
+ public:
+  SpikeSearch(const StageContext& context, const ModelSource& source, const SampleSet& samples)
+      : context_(context), source_(source), pass_(make_forward_pass(source.spec())) {
+    const std::size_t count = std::min(kSearchSamples, samples.samples.size());
+    boundaries_.resize(source.spec().n_layers + 1, std::vector<std::vector<float>>(count));
+    const ModelTensor& table = *source.find("token_embd.weight");
+    const std::size_t hidden = source.spec().hidden_size;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t tokens = std::min(kSearchTokens, samples.samples[i].size());
+      std::vector<float>& state = boundaries_[0][i];
+      state.resize(tokens * hidden);
+      for (std::size_t token = 0; token < tokens; ++token) {
+        source.read_rows(table, static_cast<std::uint64_t>(samples.samples[i][token]), 1, RowOrder::hugging_face,
+                         std::span(state).subspan(token * hidden, hidden));
+      }
+    }
+  }
+
+  std::vector<SuperWeight> run() {
+    std::vector<DownSpike> layers(source_.spec().n_layers);
+    std::size_t from = 0;
+    while (found_.size() < kMostCandidates) {
+      const PatchedSource rest(source_, zeroed(found_));
+      for (std::size_t layer = from; layer < layers.size(); ++layer) layers[layer] = pass_layer(rest, layer);
+      for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+        context_.log.debug(fmt::format("round {}, blk.{}.ffn_down: largest input {:.4g} ({}), output {:.4g} ({}), share {:.2f}",
+                                       found_.size() + 1, layer, layers[layer].max_input, layers[layer].column,
+                                       layers[layer].max_output, layers[layer].row, layers[layer].share));
+      }
+      from = find_spike(layers);  // what is before it stays as it was
+      if (from == layers.size()) return found_;
+      const DownSpike& spike = layers[from];
+      found_.push_back({down_name(from), spike.row, spike.column, spike.value, spike.max_input, spike.max_output});
+    }
+    context_.log.warn(fmt::format("the search for super weights stops after {} candidates", found_.size()));
+    return found_;
+  }
+
+ private:
+  /// Runs one layer over all samples; the strongest of their spikes.
+  DownSpike pass_layer(const ModelSource& source, std::size_t layer) {
+    if (interrupt_requested()) throw Error(ExitCode::interrupted, "interrupted; nothing was kept");
+    const auto weights = pass_->load_layer(static_cast<std::uint32_t>(layer), make_weight_loader(source));
+    std::vector<DownSpike> spikes(boundaries_[layer].size());
+    parallel_for(spikes.size(), context_.threads, [&](std::size_t i, std::size_t) {
+      boundaries_[layer + 1][i] = boundaries_[layer][i];
+      std::span<const float> input;
+      std::size_t in_features = 0;
+      pass_->run_layer(
+          *weights, boundaries_[layer + 1][i],
+          [&](MatmulInput which, std::span<const float> x, std::size_t columns) {
+            if (which == MatmulInput::ffn_down) input = x, in_features = columns;
+          },
+          [&](std::span<const float> y, std::size_t out_features) {
+            spikes[i] = measure(source, layer, input, in_features, y, out_features);
+          });
+    });
+    return *std::max_element(spikes.begin(), spikes.end(), [](const DownSpike& a, const DownSpike& b) {
+      return a.max_output < b.max_output;
+    });
+  }
+
+  static DownSpike measure(const ModelSource& source, std::size_t layer, std::span<const float> x,
+                           std::size_t in_features, std::span<const float> y, std::size_t out_features) {
+    const std::size_t in = largest_magnitude(x), out = largest_magnitude(y);
+    DownSpike spike;
+    spike.max_input = std::fabs(static_cast<double>(x[in]));
+    spike.max_output = std::fabs(static_cast<double>(y[out]));
+    spike.column = in % in_features;
+    spike.row = out % out_features;
+    spike.value = weight_at(source, layer, spike.row, spike.column);
+    const double part = spike.value * static_cast<double>(x[out / out_features * in_features + spike.column]);
+    spike.share = spike.max_output > 0 ? std::fabs(part) / spike.max_output : 0;
+    return spike;
+  }
+
+  const StageContext& context_;
+  const ModelSource& source_;
+  std::unique_ptr<ForwardPass> pass_;
+  std::vector<std::vector<std::vector<float>>> boundaries_;  ///< by layer, then sample
+  std::vector<SuperWeight> found_;
+};
+
+/// The lower one of an even number: half of the layers of a small model may spike.
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// Plain numbers of a candidate, to be sent to the other ranks.
+struct Coordinates {
+  std::uint64_t layer, row, column;
+  double value, max_input, max_output;
+};
+
+}  // namespace
+
+std::size_t find_spike(std::span<const DownSpike> layers) {
+  std::vector<double> inputs, outputs;
+  for (const DownSpike& layer : layers) {
+    inputs.push_back(layer.max_input);
+    outputs.push_back(layer.max_output);
+  }
+  if (layers.empty()) return 0;
+  const double input = kInputFactor * median(inputs), output = kOutputFactor * median(outputs);
+  const auto spikes = [&](const DownSpike& layer) {
+    return layer.max_input > input && layer.max_output > output && layer.share >= kSpikeShare;
+  };
+  return static_cast<std::size_t>(std::find_if(layers.begin(), layers.end(), spikes) - layers.begin());
+}
+
+std::vector<SuperWeight> find_candidates(const StageContext& context, const ModelSource& source,
+                                         const SampleSet& samples) {
+  std::vector<Coordinates> found;
+  context.comm.together("search super weights", [&] {
+    if (!context.comm.is_root()) return;
+    for (const SuperWeight& weight : SpikeSearch(context, source, samples).run()) {
+      const auto layer = static_cast<std::uint64_t>(source.find(weight.tensor)->layer);
+      found.push_back({layer, weight.row, weight.column, weight.value, weight.max_input, weight.max_output});
+    }
+  });
+  std::uint64_t count = found.size();
+  context.comm.broadcast(std::span<std::uint64_t>(&count, 1), 0, "share candidates");
+  found.resize(count);
+  context.comm.broadcast(std::span(found), 0, "share candidates");
+  std::vector<SuperWeight> candidates;
+  for (const Coordinates& at : found)
+    candidates.push_back({down_name(at.layer), at.row, at.column, at.value, at.max_input, at.max_output});
+  return candidates;
+}
+
+std::vector<SuperWeight> prove(const StageContext& context, const ModelSource& source,
+                               const SampleSet& samples, const std::vector<SuperWeight>& candidates) {
+  if (candidates.empty()) return {};
+  SampleSet some = samples;
+  some.samples.resize(std::min(kProofSamples, samples.samples.size()));
+  std::vector<std::unique_ptr<PatchedSource>> without;
+  std::vector<const ModelSource*> models;
+  for (const SuperWeight& candidate : candidates) {
+    without.push_back(std::make_unique<PatchedSource>(source, zeroed(std::span(&candidate, 1))));
+    models.push_back(without.back().get());
+  }
+  const auto scores = evaluate_candidates(context, some, source, models);
+  std::vector<SuperWeight> proved;
+  if (!context.comm.is_root()) return proved;
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    SuperWeight weight = candidates[i];
+    for (const PositionScore& score : scores[i]) {
+      weight.loss_change += score.nll_quantized - score.nll_original;
+      weight.kl_divergence += score.kld;
+    }
+    weight.loss_change /= static_cast<double>(scores[i].size());
+    weight.kl_divergence /= static_cast<double>(scores[i].size());
+    const bool super = weight.kl_divergence >= kProvedDivergence;
+    context.log.detail(fmt::format("{} [{}, {}]: without it the loss changes by {:+.4g}, KL divergence {:.4g}: {}",
+                                   weight.tensor, weight.row, weight.column, weight.loss_change,
+                                   weight.kl_divergence, super ? "a super weight" : "none"));
+    if (super) proved.push_back(std::move(weight));
+  }
+  return proved;
+}
+
+}  // namespace llmq
