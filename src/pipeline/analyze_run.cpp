@@ -15,7 +15,16 @@ namespace {
 
 constexpr double kMaxCommitShare = 0.05;    // of the run's time, unless an interval is given
 constexpr double kFirstCommitSeconds = 10;  // before the first commit its cost is unknown
+constexpr const char* kCheckWeights =
+    "Check the weights of this layer with: llm-quantize quantize MODEL gguf -q F32 --dry-run";
 constexpr double kBackwardCost = 3;  // of a layer, over forward: forward again, and two products for one
+
+/// The first weight that reads an input.
+std::string first_weight_of(std::uint32_t layer, MatmulInput input) {
+  const auto reads = [&](const LayerWeight& weight) { return weight.input == input; };
+  return fmt::format("blk.{}.{}", layer,
+                     std::find_if(kLayerWeights.begin(), kLayerWeights.end(), reads)->name);
+}
 
 }  // namespace
 
@@ -102,31 +111,35 @@ void AnalyzeRun::embed(std::uint64_t sample, std::vector<float>& state) const {
   }
 }
 
-void AnalyzeRun::check_state(std::uint64_t sample, std::uint32_t layer, std::span<const float> state,
+void AnalyzeRun::check_state(std::uint64_t sample, std::span<const float> state,
                              std::string_view what) const {
   bool sound = true;  // no early exit: such a loop becomes vector code
   for (const float value : state) sound &= std::fabs(value) <= std::numeric_limits<float>::max();
   if (sound) return;
   const auto bad =
       std::find_if(state.begin(), state.end(), [](float value) { return !std::isfinite(value); });
-  throw Error(ExitCode::importance, fmt::format("{} {} gives {} for sample {}", what, layer, *bad, sample),
-              "Check the weights of this layer with: llm-quantize quantize MODEL gguf -q F32 --dry-run");
+  throw Error(ExitCode::importance, fmt::format("{} gives {} for sample {}", what, *bad, sample),
+              kCheckWeights);
 }
 
 void AnalyzeRun::run_forward(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,
                              std::span<float> hidden, LayerStatistics& into) {
-  try {
-    pass_->run_layer(weights, hidden, [&](MatmulInput input, std::span<const float> x, std::size_t) {
-      const std::int64_t start = thread_cpu_nanoseconds();
+  pass_->run_layer(weights, hidden, [&](MatmulInput input, std::span<const float> x, std::size_t) {
+    const std::int64_t start = thread_cpu_nanoseconds();
+    try {
       into.input(input).add_sample(x);
-      statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
-    });
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::importance) throw;
-    throw Error(ExitCode::importance, fmt::format("layer {}, sample {}: {}", layer, sample, error.what()),
-                error.suggestion());
-  }
-  check_state(sample, layer, hidden, "layer");
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::importance) throw;
+      throw Error(ExitCode::importance,
+                  fmt::format("layer {}, input of {}, sample {}: {}", layer, first_weight_of(layer, input),
+                              sample, error.what()),
+                  kCheckWeights);
+    }
+    statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
+  });
+  // All inputs were sound: what is not comes from the last product.
+  check_state(sample, hidden,
+              fmt::format("layer {}: {}", layer, first_weight_of(layer, MatmulInput::ffn_down)));
 }
 
 void AnalyzeRun::advance_sample(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,

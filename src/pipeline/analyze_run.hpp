@@ -132,8 +132,7 @@ class AnalyzeRun {
   void reduce_statistics();
   double done_share(const std::vector<std::uint64_t>& samples) const;
   void show_progress();
-  void check_state(std::uint64_t sample, std::uint32_t layer, std::span<const float> state,
-                   std::string_view what) const;
+  void check_state(std::uint64_t sample, std::span<const float> state, std::string_view what) const;
 
   const StageContext& context_;
   const ModelSource& source_;

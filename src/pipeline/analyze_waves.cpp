@@ -44,7 +44,7 @@ void AnalyzeRun::go_back(std::uint64_t sample, std::uint32_t layer, const LayerW
         method_, tile.first_row, tile.out_features, tile.in_features, tile.weights, tile.gradient);
     statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
   });
-  check_state(sample, layer, gradient, "the gradient before layer");
+  check_state(sample, gradient, fmt::format("the gradient before layer {}", layer));
   for (std::size_t i = 0; i < values.size(); ++i) {
     try {
       into.sensitivity(i).add_sample(values[i]);
@@ -87,7 +87,7 @@ void AnalyzeRun::run_head(const Batch& batch) {
       throw Error(ExitCode::importance, fmt::format("the loss of sample {} is {}", batch[i], loss),
                   "Check output.weight and output_norm.weight");
     }
-    check_state(batch[i], n_layers(), hidden, "the gradient before layer");
+    check_state(batch[i], hidden, "the gradient of the head");
   });
 }
 

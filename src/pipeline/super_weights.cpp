@@ -18,8 +18,8 @@
 namespace llmq {
 namespace {
 
-constexpr std::size_t kSearchSamples = 4;    // any text shows a spike
-constexpr std::size_t kSearchTokens = 128;   // mostly at the first tokens
+constexpr std::size_t kSearchSamples = 4;   // any text shows a spike
+constexpr std::size_t kSearchTokens = 128;  // mostly at the first tokens
 constexpr std::size_t kProofSamples = 16;
 constexpr std::size_t kMostCandidates = 32;  // models have one to six
 
@@ -39,7 +39,8 @@ float weight_at(const ModelSource& source, std::size_t layer, std::size_t row, s
 
 std::vector<WeightPatch> zeroed(std::span<const SuperWeight> weights) {
   std::vector<WeightPatch> patches;
-  for (const SuperWeight& weight : weights) patches.push_back({weight.tensor, weight.row, weight.column, 0.0F});
+  for (const SuperWeight& weight : weights)
+    patches.push_back({weight.tensor, weight.row, weight.column, 0.0F});
   return patches;
 }
 
@@ -57,8 +58,8 @@ class SpikeSearch {
       std::vector<float>& state = boundaries_[0][i];
       state.resize(tokens * hidden);
       for (std::size_t token = 0; token < tokens; ++token) {
-        source.read_rows(table, static_cast<std::uint64_t>(samples.samples[i][token]), 1, RowOrder::hugging_face,
-                         std::span(state).subspan(token * hidden, hidden));
+        source.read_rows(table, static_cast<std::uint64_t>(samples.samples[i][token]), 1,
+                         RowOrder::hugging_face, std::span(state).subspan(token * hidden, hidden));
       }
     }
   }
@@ -70,14 +71,16 @@ class SpikeSearch {
       const PatchedSource rest(source_, zeroed(found_));
       for (std::size_t layer = from; layer < layers.size(); ++layer) layers[layer] = pass_layer(rest, layer);
       for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-        context_.log.debug(fmt::format("round {}, blk.{}.ffn_down: largest input {:.4g} ({}), output {:.4g} ({}), share {:.2f}",
-                                       found_.size() + 1, layer, layers[layer].max_input, layers[layer].column,
-                                       layers[layer].max_output, layers[layer].row, layers[layer].share));
+        context_.log.debug(fmt::format(
+            "round {}, blk.{}.ffn_down: largest input {:.4g} ({}), output {:.4g} ({}), share {:.2f}",
+            found_.size() + 1, layer, layers[layer].max_input, layers[layer].column, layers[layer].max_output,
+            layers[layer].row, layers[layer].share));
       }
       from = find_spike(layers);  // what is before it stays as it was
       if (from == layers.size()) return found_;
       const DownSpike& spike = layers[from];
-      found_.push_back({down_name(from), spike.row, spike.column, spike.value, spike.max_input, spike.max_output});
+      found_.push_back(
+          {down_name(from), spike.row, spike.column, spike.value, spike.max_input, spike.max_output});
     }
     context_.log.warn(fmt::format("the search for super weights stops after {} candidates", found_.size()));
     return found_;
@@ -200,9 +203,10 @@ std::vector<SuperWeight> prove(const StageContext& context, const ModelSource& s
     weight.loss_change /= static_cast<double>(scores[i].size());
     weight.kl_divergence /= static_cast<double>(scores[i].size());
     const bool super = weight.kl_divergence >= kProvedDivergence;
-    context.log.detail(fmt::format("{} [{}, {}]: without it the loss changes by {:+.4g}, KL divergence {:.4g}: {}",
-                                   weight.tensor, weight.row, weight.column, weight.loss_change,
-                                   weight.kl_divergence, super ? "a super weight" : "none"));
+    context.log.detail(
+        fmt::format("{} [{}, {}]: without it the loss changes by {:+.4g}, KL divergence {:.4g}: {}",
+                    weight.tensor, weight.row, weight.column, weight.loss_change, weight.kl_divergence,
+                    super ? "a super weight" : "none"));
     if (super) proved.push_back(std::move(weight));
   }
   return proved;

@@ -1,5 +1,5 @@
-// Single weights without which a model falls apart: found by the spikes they cause (arXiv 2411.07191), proved by
-// leaving them out. docs/super-weights.md. SPDX-License-Identifier: Apache-2.0
+// Single weights without which a model falls apart: found by the spikes they cause (arXiv 2411.07191), proved
+// by leaving them out. docs/super-weights.md. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ struct DownSpike {
 inline constexpr double kInputFactor = 3, kOutputFactor = 6;
 /// Part of the output that the one weight must make.
 inline constexpr double kSpikeShare = 0.5;
-/// Mean divergence in nats that leaving the weight out must cause: an ordinary one causes a millionth of that.
+/// Mean divergence in nats that leaving the weight out must cause: an ordinary one causes a millionth of
+/// that.
 inline constexpr double kProvedDivergence = 0.01;
 
 /// The first layer whose ffn_down spikes because of one weight; its index, or the number of layers. Pure.

@@ -10,7 +10,8 @@
 namespace llmq {
 namespace {
 
-// Scores are f32 and not negative: their bits are in the same order. The upper 16 say which bin they fall into.
+// Scores are f32 and not negative: their bits are in the same order. The upper 16 say which bin they fall
+// into.
 constexpr int kBinShift = 16;
 constexpr std::size_t kBins = std::size_t{1} << 16;
 constexpr std::uint64_t kChunkElems = std::uint64_t{1} << 20;
@@ -67,7 +68,8 @@ class Coverage {
     const std::size_t count = std::min<std::size_t>(wanted, found.size());
     std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count - 1), found.end(),
                      comes_first);
-    for (std::size_t i = 0; i < count; ++i) covered[tensors_[found[i].tensor]->name].push_back(found[i].index);
+    for (std::size_t i = 0; i < count; ++i)
+      covered[tensors_[found[i].tensor]->name].push_back(found[i].index);
     for (auto& [name, indices] : covered) std::sort(indices.begin(), indices.end());
     return covered;
   }

@@ -76,9 +76,12 @@ expect 6 quantize nan gguf -q Q8_0
 grep -q 'model\.layers.*row [0-9]*, column [0-9]*' err.txt || { cat err.txt; fail "NaN without its place"; }
 expect 6 quantize nan gguf -q Q8_0 --assemble gather
 expect 16 analyze nan "${few[@]}"
+expect 16 analyze nan --method gradient "${few[@]}"
 copy_model huge
 for at in 3277312 3277314 3277316; do put_bf16 huge/model.safetensors $((at + $(header_bytes huge/model.safetensors))) '\177\177'; done
 expect 16 analyze huge "${few[@]}"
+grep -q 'layer [0-9].*blk\.[0-9]\.' err.txt || { cat err.txt; fail "neither layer nor tensor is named"; }
+expect 16 analyze huge --method fisher "${few[@]}"
 grep -q 'layer 0' err.txt || { cat err.txt; fail "an overflow without its layer"; }
 
 # --- importance matrices (10)

@@ -9,7 +9,8 @@
 
 namespace llmq {
 
-/// Coordinates in the row order that is asked for when rows are read; for tensors of one order they are the same.
+/// Coordinates in the row order that is asked for when rows are read; for tensors of one order they are the
+/// same.
 struct WeightPatch {
   std::string tensor;  ///< GGUF name
   std::uint64_t row = 0;

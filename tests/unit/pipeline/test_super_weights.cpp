@@ -34,22 +34,22 @@ SampleSet some_samples(const ModelSource& source) {
 }
 
 /// One large weight of ffn_down, and a row of ffn_up that gives its channel a large input.
-void plant(const ModelSource& source, std::vector<WeightPatch>& patches, std::uint32_t layer, std::uint64_t row,
-           std::uint64_t column, float value, float gain) {
+void plant(const ModelSource& source, std::vector<WeightPatch>& patches, std::uint32_t layer,
+           std::uint64_t row, std::uint64_t column, float value, float gain) {
   const std::string block = "blk." + std::to_string(layer);
   patches.push_back({block + ".ffn_down.weight", row, column, value});
   const ModelTensor& up = *source.find(block + ".ffn_up.weight");
   std::vector<float> values(up.row_elems());
   source.read_rows(up, column, 1, RowOrder::hugging_face, values);
-  for (std::uint64_t j = 0; j < values.size(); ++j)
-    patches.push_back({up.name, column, j, gain * values[j]});
+  for (std::uint64_t j = 0; j < values.size(); ++j) patches.push_back({up.name, column, j, gain * values[j]});
 }
 
 TEST(SuperWeights, a_model_without_any_gets_that_answer) {
   const Stage stage;
   const auto source = pebble();
   const SampleSet samples = some_samples(*source);
-  EXPECT_TRUE(prove(stage.context, *source, samples, find_candidates(stage.context, *source, samples)).empty());
+  EXPECT_TRUE(
+      prove(stage.context, *source, samples, find_candidates(stage.context, *source, samples)).empty());
 }
 
 TEST(SuperWeights, planted_ones_come_back_exactly_and_proved) {
