@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace llmq {
 namespace {
@@ -122,6 +123,13 @@ std::string format_count(std::uint64_t value) {
     grouped.push_back(digits[i]);
   }
   return grouped;
+}
+
+std::string join_some(std::span<const std::string> words, std::size_t most) {
+  const std::size_t shown = std::min(words.size(), most);
+  std::string text = fmt::format("{}", fmt::join(words.first(shown), ", "));
+  if (shown < words.size()) text += fmt::format(" and {} more", words.size() - shown);
+  return text;
 }
 
 std::string format_duration(double seconds) {

@@ -27,23 +27,36 @@ void add_super_weights(Sha256& hash, const SuperWeights& weights) {
   }
 }
 
+constexpr ImatrixFormatName kFormatNames[] = {
+    {ImatrixFileFormat::hdf5, "hdf5"}, {ImatrixFileFormat::gguf, "gguf"}, {ImatrixFileFormat::dat, "dat"}};
+
 }  // namespace
+
+std::span<const ImatrixFormatName> imatrix_formats() noexcept { return kFormatNames; }
+
+std::string_view name_of(ImatrixFileFormat format) {
+  for (const ImatrixFormatName& row : kFormatNames) {
+    if (row.format == format) return row.name;
+  }
+  throw InternalError("an imatrix format has no name");
+}
+
+const std::vector<double>& ImatrixEntry::importance_sums() const noexcept {
+  return !sensitivity.empty() && sensitivity.samples > 0 ? sensitivity.columns : sum_sq;
+}
+
+std::uint64_t ImatrixEntry::importance_count(std::uint64_t mat) const {
+  return !sensitivity.empty() && sensitivity.samples > 0 ? sensitivity.samples : counts.at(mat);
+}
 
 std::vector<float> ImatrixEntry::importance(std::uint64_t mat) const {
   if (mat >= n_mat) throw InternalError("imatrix entry has no such matrix");
-  const std::uint64_t count = counts.at(mat);
+  const std::uint64_t count = importance_count(mat);
   std::vector<float> values(in_features, 1.0F);
-  if (!sensitivity.empty() && sensitivity.samples > 0) {
-    for (std::uint64_t j = 0; j < in_features; ++j) {
-      values[j] = static_cast<float>(sensitivity.columns[mat * in_features + j] /
-                                     static_cast<double>(sensitivity.samples));
-    }
-    return values;
-  }
   if (count == 0) return values;
-  for (std::uint64_t j = 0; j < in_features; ++j) {
-    values[j] = static_cast<float>(sum_sq[mat * in_features + j] / static_cast<double>(count));
-  }
+  const std::vector<double>& sums = importance_sums();
+  for (std::uint64_t j = 0; j < in_features; ++j)
+    values[j] = static_cast<float>(sums[mat * in_features + j] / static_cast<double>(count));
   return values;
 }
 

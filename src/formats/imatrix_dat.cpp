@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -10,6 +11,8 @@
 #include "llmq/core/file.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/formats/imatrix.hpp"
+
+#include "formats/imatrix_foreign.hpp"
 
 namespace llmq {
 namespace {
@@ -59,11 +62,49 @@ class DatReader {
   std::size_t at_ = 0;
 };
 
+class DatWriter {
+ public:
+  void number(std::uint64_t value, std::string_view what) {
+    if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int32_t>::max())) {
+      throw Error(ExitCode::imatrix,
+                  fmt::format("{} {} is too large for a .dat importance matrix", what, value),
+                  "Use --imatrix-format hdf5");
+    }
+    const auto stored = static_cast<std::int32_t>(value);
+    bytes_.append(reinterpret_cast<const char*>(&stored), sizeof stored);
+  }
+  void text(std::string_view value, std::string_view what) {
+    number(value.size(), what);
+    bytes_.append(value);
+  }
+  void floats(const std::vector<float>& values) {
+    number(values.size(), "value count");
+    bytes_.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  }
+  const std::string& bytes() const noexcept { return bytes_; }
+
+ private:
+  std::string bytes_;
+};
+
 }  // namespace
+
+bool looks_like_imatrix_dat(const std::filesystem::path& path) noexcept {
+  try {
+    const File file(path, File::Mode::read);
+    std::int32_t head[2] = {};  // entries, length of the first name
+    if (file.size() < sizeof head) return false;
+    file.read_at(std::as_writable_bytes(std::span(head)), 0);
+    return head[0] >= 1 && head[0] <= kMaxEntries && head[1] >= 1 && head[1] <= kMaxNameBytes;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
 
 Imatrix read_imatrix_dat(const std::filesystem::path& path) {
   DatReader in(read_file(path, kMaxFileBytes, static_cast<int>(ExitCode::imatrix)), path.string());
   Imatrix imatrix;
+  imatrix.counts_are_calls = true;
   const std::int32_t entries = in.number("the entry count");
   if (entries < 1 || entries > kMaxEntries)
     in.fail(fmt::format("is not an importance matrix ({} entries)", entries));
@@ -97,6 +138,25 @@ Imatrix read_imatrix_dat(const std::filesystem::path& path) {
   }
   if (in.left() != 0) in.fail("bytes follow the end");
   return imatrix;
+}
+
+void write_imatrix_dat(const Imatrix& imatrix, const std::filesystem::path& path) {
+  DatWriter out;
+  out.number(imatrix.entries.size(), "entry count");
+  for (const auto& [name, entry] : imatrix.entries) {
+    if (name.empty() || name.size() > static_cast<std::size_t>(kMaxNameBytes)) {
+      throw Error(ExitCode::imatrix,
+                  fmt::format("the name {} is too long for a .dat importance matrix", name),
+                  "Use --imatrix-format hdf5");
+    }
+    const std::uint64_t calls = foreign::dat_calls(imatrix, entry);
+    out.text(name, "name length");
+    out.number(calls, "call count");
+    out.floats(foreign::round_to_f32(foreign::dat_values(entry, calls), name));
+  }
+  out.number(imatrix.samples, "chunk count");
+  out.text(imatrix.dataset_name, "data set name length");
+  write_file_atomically(path, out.bytes());
 }
 
 }  // namespace llmq

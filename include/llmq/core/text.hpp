@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,9 @@ std::string format_size(std::uint64_t bytes);
 
 /// 673841 -> "673,841".
 std::string format_count(std::uint64_t value);
+
+/// The first few and how many more: "a, b, c, d, e and 7 more".
+std::string join_some(std::span<const std::string> words, std::size_t most = 5);
 
 /// Seconds as "18:45" or "1:02:03".
 std::string format_duration(double seconds);

@@ -1,12 +1,15 @@
-// Importance matrix in memory, and the files that hold one. Our own format is HDF5
-// (docs/formats/imatrix-hdf5.md); llama.cpp's GGUF and legacy .dat are read too. SPDX-License-Identifier:
-// Apache-2.0
+// Importance matrix in memory, and the files that hold one: our own, HDF5 (docs/formats/imatrix-hdf5.md), and
+// llama.cpp's GGUF and legacy .dat. What each holds: docs/formats/imatrix-files.md.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace llmq {
@@ -34,6 +37,10 @@ struct ImatrixEntry {
   std::vector<std::uint64_t> counts;  ///< token rows seen, one per matrix
   Sensitivity sensitivity;
 
+  /// What importance is a mean of: the sensitivities of columns where they were measured, else sum_sq; and
+  /// how many samples or token rows are in it.
+  const std::vector<double>& importance_sums() const noexcept;
+  std::uint64_t importance_count(std::uint64_t mat) const;
   /// Importance of the columns of matrix `mat`: the sensitivity a sample where it was measured, else
   /// sum_sq / count; 1 for every column when the count is 0.
   std::vector<float> importance(std::uint64_t mat = 0) const;
@@ -71,6 +78,7 @@ struct Imatrix {
   std::uint64_t samples = 0;
   std::map<std::string, ImatrixEntry> entries;  ///< by GGUF tensor name, e.g. "blk.0.attn_q.weight"
   SuperWeights super_weights;
+  bool counts_are_calls = false;  ///< legacy .dat: counts are calls of unknown length, not token rows
 
   /// Weights that are covered or a spike, each counted once.
   std::uint64_t count_super_weights() const;
@@ -79,16 +87,51 @@ struct Imatrix {
   std::string content_hash() const;
 };
 
+enum class ImatrixFileFormat { hdf5, gguf, dat };
+
+/// Every format and its name, "hdf5" first.
+struct ImatrixFormatName {
+  ImatrixFileFormat format;
+  std::string_view name;
+};
+std::span<const ImatrixFormatName> imatrix_formats() noexcept;
+std::string_view name_of(ImatrixFileFormat format);
+
 /// Reads any format we know, told by its first bytes. @throws Error(imatrix).
 Imatrix read_imatrix(const std::filesystem::path& path);
-/// True if the file looks like an imatrix (HDF5 with our schema, or GGUF with general.type "imatrix").
+/// True if the file looks like an imatrix: HDF5, GGUF with general.type "imatrix", or the head of a .dat.
 bool looks_like_imatrix(const std::filesystem::path& path) noexcept;
 
-/// formats/hdf5: equal content gives equal bytes. Written under a temporary name, synced, renamed.
+/// Equal content gives equal bytes. Written under a temporary name, synced, renamed.
+/// @throws Error(imatrix) for what the format cannot express at all; Error(general) on I/O.
+void write_imatrix(const Imatrix& imatrix, const std::filesystem::path& path, ImatrixFileFormat format);
+/// What of this matrix such a file does not hold, in words: "super weights". Empty: nothing is lost.
+std::vector<std::string> lost_in(const Imatrix& imatrix, ImatrixFileFormat format);
+
+/// formats/hdf5.
 void write_imatrix_hdf5(const Imatrix& imatrix, const std::filesystem::path& path);
 Imatrix read_imatrix_hdf5(const std::filesystem::path& path);
-/// llama.cpp's two formats.
+/// llama.cpp's two formats. Values are rounded to f32.
+void write_imatrix_gguf(const Imatrix& imatrix, const std::filesystem::path& path);
 Imatrix read_imatrix_gguf(const std::filesystem::path& path);
+void write_imatrix_dat(const Imatrix& imatrix, const std::filesystem::path& path);
 Imatrix read_imatrix_dat(const std::filesystem::path& path);
+bool looks_like_imatrix_dat(const std::filesystem::path& path) noexcept;
+
+/// The entry as the n_mat matrices of in_features columns of a tensor: as it is where it has that shape, cut
+/// into experts where it is one row of all of them (legacy .dat). Empty: it does not fit.
+std::optional<ImatrixEntry> fit_entry(const ImatrixEntry& entry, std::uint64_t in_features,
+                                      std::uint64_t n_mat);
+
+/// Where a matrix says nothing.
+struct ImatrixGaps {
+  std::map<std::string, std::uint64_t> dead_columns;  ///< by tensor with any: columns that were always 0
+  std::vector<std::string> without_tokens;            ///< "blk.0.ffn_up_exps.weight[3]": expert 3
+
+  std::uint64_t count_dead_columns() const noexcept;
+  /// A line for each kind that is there, of bounded length.
+  std::vector<std::string> lines() const;
+};
+ImatrixGaps find_gaps(const Imatrix& imatrix);
 
 }  // namespace llmq

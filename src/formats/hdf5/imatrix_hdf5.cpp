@@ -2,7 +2,6 @@
 // filters, fixed library version bounds: equal content gives equal bytes. SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 
@@ -10,7 +9,6 @@
 
 #include "llmq/core/file.hpp"
 #include "llmq/core/text.hpp"
-#include "llmq/formats/gguf.hpp"
 #include "llmq/formats/imatrix.hpp"
 
 #include "formats/hdf5/handle.hpp"
@@ -23,20 +21,7 @@ namespace fs = std::filesystem;
 constexpr const char* kSchema = "llmq.imatrix";
 constexpr std::uint64_t kSchemaVersion = 2;
 constexpr std::uint64_t kOldestVersion = 1;  // without sensitivities and super weights
-constexpr char kHdf5Magic[8] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
 constexpr std::uint64_t kMaxEntries = 1 << 20;
-
-bool has_hdf5_magic(const fs::path& path) noexcept {
-  try {
-    const File file(path, File::Mode::read);
-    char magic[8] = {};
-    if (file.size() < sizeof magic) return false;
-    file.read_at(std::as_writable_bytes(std::span(magic)), 0);
-    return std::memcmp(magic, kHdf5Magic, sizeof magic) == 0;
-  } catch (const std::exception&) {
-    return false;
-  }
-}
 
 h5::GroupHandle create_group(const h5::Context& context, hid_t parent, const std::string& name) {
   const h5::PropertyHandle plist = context.timeless(H5P_GROUP_CREATE);
@@ -269,25 +254,6 @@ Imatrix read_imatrix_hdf5(const fs::path& path) {
     context.fail("content does not match its hash: the file is damaged");
   }
   return imatrix;
-}
-
-bool looks_like_imatrix(const fs::path& path) noexcept {
-  if (has_hdf5_magic(path)) return true;
-  try {
-    return has_gguf_magic(path) && GgufFile(path).header().metadata.string("general.type") == "imatrix";
-  } catch (const std::exception&) {
-    return false;
-  }
-}
-
-Imatrix read_imatrix(const fs::path& path) {
-  if (!fs::is_regular_file(path)) {
-    throw Error(ExitCode::imatrix, fmt::format("{}: no such importance matrix", path.string()),
-                "Make one with: llm-quantize analyze MODEL");
-  }
-  if (has_hdf5_magic(path)) return read_imatrix_hdf5(path);
-  if (has_gguf_magic(path)) return read_imatrix_gguf(path);
-  return read_imatrix_dat(path);
 }
 
 }  // namespace llmq
