@@ -13,6 +13,12 @@ std::string row(std::string_view name, const std::string& value) {
   return fmt::format("  {:<22} {}\n", name, value);
 }
 
+/// Legacy importance matrices and merged ones of several contexts do not know ctx.
+std::string sample_text(std::uint64_t samples, std::uint64_t ctx) {
+  return ctx == 0 ? fmt::format("{} of unknown length", samples)
+                  : fmt::format("{} of {} tokens", samples, ctx);
+}
+
 std::string plan_table(const QuantizeResult& result) {
   std::string text = fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", "tensor", "from", "to", "weights",
                                  "bytes", "note");
@@ -86,7 +92,14 @@ std::string human(const AnalyzeResult& result) {
   text += row("output", result.output_path.string());
   text += row("method", result.method);
   text += row("layers", format_count(result.num_layers));
-  text += row("samples", fmt::format("{} of {} tokens", result.calibration_samples, result.ctx));
+  text +=
+      row("samples", result.calibration_samples == 0 ? "none computed"
+                                                     : sample_text(result.calibration_samples, result.ctx));
+  if (result.merged_files > 0) {
+    text += row("merged", fmt::format("{} files; {} samples in all", result.merged_files,
+                                      format_count(result.total_samples)));
+  }
+  text += row("file format", std::string(name_of(result.format)));
   const char* statistic = result.method == "fisher_information"     ? "mean g^2"
                           : result.method == "gradient_sensitivity" ? "mean |g w|"
                                                                     : "mean a^2";
@@ -94,6 +107,7 @@ std::string human(const AnalyzeResult& result) {
                                      result.statistic_max, result.statistic_mean, result.statistic_std));
   text += row("content", "sha256:" + result.content_hash.substr(0, 16));
   if (result.super_weights_identified) text += super_weight_rows(result);
+  if (result.calibration_samples == 0) return text;
   text += row("ranks",
               fmt::format("{} layer groups x {} sample groups", result.layer_groups, result.sample_groups));
   text += row("time", fmt::format("{:.2f} s ({:.0f} tokens/s)", result.seconds, result.tokens_per_second));
@@ -156,10 +170,19 @@ std::string human(const Info& info) {
   text = "Importance matrix\n";
   text += row("method", imatrix.method);
   text += row("data", imatrix.dataset);
-  text += row("samples", fmt::format("{} of {} tokens", imatrix.samples, imatrix.ctx));
+  text += row("samples", sample_text(imatrix.samples, imatrix.ctx));
   text += row("entries", format_count(imatrix.entries));
   text += row("importance", fmt::format("min {:.4g}, max {:.4g}, mean {:.4g}", imatrix.importance_min,
                                         imatrix.importance_max, imatrix.importance_mean));
+  text += row("dead columns",
+              imatrix.gaps.dead_columns.empty()
+                  ? "none"
+                  : fmt::format("{} in {} tensors", format_count(imatrix.gaps.count_dead_columns()),
+                                format_count(imatrix.gaps.dead_columns.size())));
+  text += row("without tokens",
+              imatrix.gaps.without_tokens.empty() ? "none" : join_some(imatrix.gaps.without_tokens));
+  text += row("super weights",
+              imatrix.super_weights_searched ? format_count(imatrix.super_weights) : "not searched for");
   text += row("content", "sha256:" + imatrix.content_hash);
   if (!imatrix.model_hash.empty()) text += row("model", imatrix.model_hash);
   return text;

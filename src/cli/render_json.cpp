@@ -110,6 +110,9 @@ std::string json(const AnalyzeResult& result, const Warnings& warnings) {
                  {"total_protected", result.total_protected},
                  {"spikes", spikes_json(result.super_weights)}}},
                {"content_hash", result.content_hash},
+               {"imatrix_format", name_of(result.format)},
+               {"merged", result.merged_files},
+               {"total_samples", result.total_samples},
                {"grid", {{"layer_groups", result.layer_groups}, {"sample_groups", result.sample_groups}}},
                {"duration_seconds", result.seconds},
                {"tokens_per_second", result.tokens_per_second},
@@ -189,7 +192,12 @@ std::string json(const Info& info, const Warnings& warnings) {
                  {{"min", imatrix.importance_min},
                   {"max", imatrix.importance_max},
                   {"mean", imatrix.importance_mean}}},
-                {"uncovered_experts", imatrix.uncovered_experts}};
+                {"uncovered_experts", imatrix.uncovered_experts},
+                {"without_tokens", imatrix.gaps.without_tokens},
+                {"dead_columns",
+                 {{"total", imatrix.gaps.count_dead_columns()}, {"tensors", imatrix.gaps.dead_columns}}},
+                {"super_weights",
+                 {{"identified", imatrix.super_weights_searched}, {"total", imatrix.super_weights}}}};
   }
   document["warnings"] = warnings;
   return text(document);

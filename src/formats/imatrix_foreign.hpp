@@ -1,6 +1,6 @@
-// What llama.cpp's two files store of an entry, before it is rounded to f32. Where sensitivities were measured
-// they stand in the place of squares and samples in that of token rows, so that the quotient is the importance.
-// SPDX-License-Identifier: Apache-2.0
+// What llama.cpp's two files store of an entry, before it is rounded to f32. Where sensitivities were
+// measured they stand in the place of squares and samples in that of token rows, so that the quotient is the
+// importance. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

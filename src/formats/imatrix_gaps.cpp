@@ -11,8 +11,7 @@ namespace llmq {
 namespace {
 
 std::uint64_t count_zeros(const ImatrixEntry& entry, std::uint64_t mat) {
-  const auto row =
-      entry.importance_sums().begin() + static_cast<std::ptrdiff_t>(mat * entry.in_features);
+  const auto row = entry.importance_sums().begin() + static_cast<std::ptrdiff_t>(mat * entry.in_features);
   return static_cast<std::uint64_t>(
       std::count(row, row + static_cast<std::ptrdiff_t>(entry.in_features), 0.0));
 }

@@ -26,9 +26,8 @@ bool has_sum_beside_sensitivities(const Imatrix& imatrix) {
 }
 
 bool has_moments(const Imatrix& imatrix) {
-  return any_entry(imatrix, [](const ImatrixEntry& entry) {
-    return !entry.sum_quad.empty() || !entry.max_abs.empty();
-  });
+  return any_entry(
+      imatrix, [](const ImatrixEntry& entry) { return !entry.sum_quad.empty() || !entry.max_abs.empty(); });
 }
 
 bool has_sensitivities(const Imatrix& imatrix) {

@@ -66,9 +66,8 @@ std::map<std::string, std::vector<Part>> parts_by_name(Inputs inputs) {
 
 /// The part that tells experts apart, if any does.
 const Part& shape_of(const std::vector<Part>& parts) {
-  return *std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
-    return a.entry->n_mat < b.entry->n_mat;
-  });
+  return *std::max_element(parts.begin(), parts.end(),
+                           [](const Part& a, const Part& b) { return a.entry->n_mat < b.entry->n_mat; });
 }
 
 void require_shapes(const std::string& name, const std::vector<Part>& parts) {
@@ -87,8 +86,8 @@ void require_shapes(const std::string& name, const std::vector<Part>& parts) {
                          a.empty() ? shape.input->name : part.input->name));
     }
     if (a.rows.size() != b.rows.size()) {
-      refuse(fmt::format("{} has {} rows in {}, {} in {}", name, a.rows.size(), part.input->name, b.rows.size(),
-                         shape.input->name));
+      refuse(fmt::format("{} has {} rows in {}, {} in {}", name, a.rows.size(), part.input->name,
+                         b.rows.size(), shape.input->name));
     }
   }
 }
@@ -108,7 +107,8 @@ void calls_to_tokens(Imatrix& imatrix, std::uint64_t ctx) {
   for (auto& [name, entry] : imatrix.entries) {
     for (double& value : entry.sum_sq) value *= static_cast<double>(ctx);
     for (std::uint64_t& count : entry.counts) {
-      if (__builtin_mul_overflow(count, ctx, &count)) refuse(fmt::format("a count of {} overflows 64 bits", name));
+      if (__builtin_mul_overflow(count, ctx, &count))
+        refuse(fmt::format("a count of {} overflows 64 bits", name));
     }
   }
   imatrix.ctx = ctx;
@@ -153,7 +153,8 @@ bool all_have(const std::vector<Part>& parts, std::string_view what, LeftOut& le
   for (const Part& part : parts) {
     if (!has(*part.entry)) lacking.insert(part.input->name);
   }
-  if (!lacking.empty() && lacking.size() < parts.size()) left_out[std::string(what)].insert(lacking.begin(), lacking.end());
+  if (!lacking.empty() && lacking.size() < parts.size())
+    left_out[std::string(what)].insert(lacking.begin(), lacking.end());
   return lacking.empty();
 }
 
@@ -241,7 +242,8 @@ Imatrix merge_heads(Inputs inputs) {
 
 // --- what the user is told
 
-void note_equal_files(Inputs sorted, const std::vector<std::string>& hashes, std::vector<std::string>& notes) {
+void note_equal_files(Inputs sorted, const std::vector<std::string>& hashes,
+                      std::vector<std::string>& notes) {
   for (std::size_t i = 1; i < sorted.size(); ++i) {
     if (hashes[i] == hashes[i - 1])
       notes.push_back(fmt::format("{} and {} hold the same statistics, which count twice", sorted[i - 1].name,
@@ -254,7 +256,8 @@ void note_super_weights(Inputs inputs, std::vector<std::string>& notes) {
   for (const NamedImatrix& input : inputs) {
     if (input.imatrix.super_weights.searched) names.push_back(input.name);
   }
-  if (!names.empty()) notes.push_back(fmt::format("super weights are not merged: those of {} are left out", join_some(names)));
+  if (!names.empty())
+    notes.push_back(fmt::format("super weights are not merged: those of {} are left out", join_some(names)));
 }
 
 /// Sorted by content, so that the order on the command line decides nothing; with the hashes.

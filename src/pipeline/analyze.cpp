@@ -11,9 +11,10 @@
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
 #include "llmq/formats/imatrix.hpp"
-#include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
+#include "pipeline/analyze_merge.hpp"
+#include "pipeline/analyze_output.hpp"
 #include "pipeline/analyze_run.hpp"
 #include "pipeline/super_weights.hpp"
 #include "pipeline/weight_coverage.hpp"
@@ -25,12 +26,6 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kFewSamples = 128;
 constexpr std::uint64_t kManySamples = 1024;
-
-void check_output(const AnalyzeOptions& options, const fs::path& output) {
-  std::vector<fs::path> inputs = {options.model};
-  if (options.data) inputs.push_back(*options.data);
-  require_output_place(output, inputs, "--output");
-}
 
 void warn_about_samples(Log& log, const SampleSet& samples, std::uint64_t requested) {
   const std::uint64_t count = samples.samples.size();
@@ -111,26 +106,6 @@ void identify_super_weights(const StageContext& context, const AnalyzeOptions& o
                          : fmt::format("Super weights: {}", found.spikes.size()));
 }
 
-void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
-  double sum = 0;
-  double square = 0;
-  std::uint64_t count = 0;
-  result.statistic_min = INFINITY;
-  result.statistic_max = -INFINITY;
-  for (const auto& [name, entry] : imatrix.entries) {
-    for (const float value : entry.importance()) {
-      sum += value;
-      square += static_cast<double>(value) * value;
-      ++count;
-      result.statistic_min = std::min<double>(result.statistic_min, value);
-      result.statistic_max = std::max<double>(result.statistic_max, value);
-    }
-  }
-  result.statistic_mean = sum / static_cast<double>(count);
-  result.statistic_std = std::sqrt(
-      std::max(0.0, square / static_cast<double>(count) - result.statistic_mean * result.statistic_mean));
-}
-
 }  // namespace
 
 fs::path default_imatrix_path(const fs::path& model) { return model_base_name(model) + ".imatrix"; }
@@ -140,6 +115,11 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   AnalyzeResult result;
   result.model_path = options.model;
   result.output_path = options.output.empty() ? default_imatrix_path(options.model) : options.output;
+  result.method = row_of(options.method).long_name;
+  if (options.samples == 0) {
+    run_merge(context, options, result);
+    return result;
+  }
   context.log.status(fmt::format("Loading model: {}", options.model.string()));
 
   std::unique_ptr<ModelSource> source;
@@ -148,9 +128,10 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   GridPlace grid;
   std::string fingerprint;
   std::optional<JobIdentity> identity;
+  std::vector<NamedImatrix> merge_files;  // on rank 0
   context.comm.together("plan", [&] {
     source = open_model(options.model);
-    if (context.comm.is_root()) check_output(options, result.output_path);
+    if (context.comm.is_root()) require_analyze_output(options, result.output_path);
     tokenizer = make_tokenizer(source->vocabulary());
     samples = make_samples({options.data, embedded_calibration_text(), "llm-quantize-calibration",
                             options.ctx, options.samples, source->spec().context_length},
@@ -159,11 +140,15 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
     fingerprint = source->fingerprint();
     identity = identify(options, fingerprint, *tokenizer, samples);
     grid = choose_grid(context, *source, options, samples);
+    if (context.comm.is_root()) {
+      merge_files = read_merge_files(options.merge, *source);
+      require_mergeable_with(merge_files, result.method, "sha256:" + fingerprint,
+                             "sha256:" + tokenizer->content_hash());
+    }
   });
   context.log.status(fmt::format("Collecting calibration data: {} samples", samples.samples.size()));
   context.log.status(
       fmt::format("Ranks: {} layer groups x {} sample groups", grid.layer_groups, grid.sample_groups));
-  result.method = row_of(options.method).long_name;
   context.log.status(fmt::format("Computing importance matrix ({})", result.method));
 
   JobDirectory job(context, options.checkpoints, *identity);
@@ -171,28 +156,33 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   if (job.resuming()) run.resume();
   run.execute();
   if (options.identify_super_weights) run.commit_finished();
-  Imatrix imatrix;  // on rank 0
   const std::vector<LayerStatistics> totals = run.take_totals();
-  for (std::uint32_t layer = 0; layer < totals.size(); ++layer) totals[layer].write(layer, *source, imatrix);
-  imatrix.method = result.method;
-  if (options.identify_super_weights)
-    identify_super_weights(context, options, job, *source, samples, imatrix);
-
-  context.comm.together("write the imatrix", [&] {
+  Imatrix imatrix;  // whole on rank 0
+  context.comm.together("put the imatrix together", [&] {
     if (!context.comm.is_root()) return;
+    for (std::uint32_t layer = 0; layer < totals.size(); ++layer)
+      totals[layer].write(layer, *source, imatrix);
+    imatrix.method = result.method;
     imatrix.dataset_name = samples.dataset_name;
     imatrix.dataset_hash = "sha256:" + samples.dataset_hash;
     imatrix.model_hash = "sha256:" + fingerprint;
     imatrix.tokenizer_hash = "sha256:" + tokenizer->content_hash();
     imatrix.ctx = samples.ctx;
     imatrix.samples = samples.samples.size();
-    summarize(imatrix, result);
+    if (merge_files.empty()) return;
+    merge_files.push_back({"this run", std::move(imatrix)});
+    imatrix = merge_and_tell(std::move(merge_files), context.log);
+  });
+  if (options.identify_super_weights)
+    identify_super_weights(context, options, job, *source, samples, imatrix);
+
+  context.comm.together("write the imatrix", [&] {
+    if (!context.comm.is_root()) return;
+    publish_imatrix(imatrix, options, context.log, result);
     result.super_weights_identified = options.identify_super_weights;
     result.coverage = imatrix.super_weights.coverage;
     result.total_protected = imatrix.count_super_weights();
     result.super_weights = imatrix.super_weights.spikes;
-    result.content_hash = imatrix.content_hash();
-    write_imatrix_hdf5(imatrix, result.output_path);
   });
   job.remove();
   result.timelines = run.timelines();

@@ -85,6 +85,9 @@ ImatrixInfo imatrix_info(const fs::path& path) {
   info.entries = imatrix.entries.size();
   info.content_hash = imatrix.content_hash();
   info.model_hash = imatrix.model_hash;
+  info.gaps = find_gaps(imatrix);
+  info.super_weights_searched = imatrix.super_weights.searched;
+  info.super_weights = imatrix.count_super_weights();
   double sum = 0;
   std::uint64_t count = 0;
   info.importance_min = INFINITY;

@@ -234,6 +234,9 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   });
   QuantizeResult result = describe(plan, *source, level, output);
   warn_about_plan(context.log, plan, result);
+  if (imatrix) {
+    for (const std::string& line : find_gaps(*imatrix).lines()) context.log.warn("the imatrix has " + line);
+  }
   result.memory_plan_bytes = planned_memory(context, options, plan);
   result.dry_run = options.dry_run;
   if (options.dry_run) {

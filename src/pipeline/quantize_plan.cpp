@@ -67,16 +67,17 @@ void attach_importance(const Imatrix& imatrix, QuantizePlan& plan) {
       if (tensor.source->layer >= 0) plan.uncovered.push_back(tensor.source->name);
       continue;
     }
-    const ImatrixEntry& entry = found->second;
-    const bool fits = entry.in_features == tensor.source->ne[0] && entry.n_mat == tensor.source->ne[2];
-    if (!fits && tensor.source->name == "token_embd.weight") continue;
-    if (!fits) {
+    const ImatrixEntry& stored = found->second;
+    const auto entry = fit_entry(stored, tensor.source->ne[0], tensor.source->ne[2]);
+    if (!entry && tensor.source->name == "token_embd.weight") continue;
+    if (!entry) {
       throw Error(ExitCode::imatrix,
                   fmt::format("imatrix entry {} has {} x {} columns, the model has {} x {}", found->first,
-                              entry.n_mat, entry.in_features, tensor.source->ne[2], tensor.source->ne[0]),
+                              stored.n_mat, stored.in_features, tensor.source->ne[2], tensor.source->ne[0]),
                   "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
     }
-    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) tensor.importance.push_back(entry.importance(mat));
+    for (std::uint64_t mat = 0; mat < entry->n_mat; ++mat)
+      tensor.importance.push_back(entry->importance(mat));
     ++matched;
   }
   const bool any_quantized = std::any_of(plan.tensors.begin(), plan.tensors.end(),

@@ -25,8 +25,8 @@ struct MergedImatrix {
 /// @throws Error(imatrix): other methods, models or tokenizers, other shapes of an entry; names the files.
 void require_mergeable(std::span<const NamedImatrix> inputs);
 
-/// Sums, counts and samples add, maxima are compared. A statistic that a file lacks is left out of that entry;
-/// super weights are left out. Calls of a .dat become token rows where the other files agree on ctx.
+/// Sums, counts and samples add, maxima are compared. A statistic that a file lacks is left out of that
+/// entry; super weights are left out. Calls of a .dat become token rows where the other files agree on ctx.
 /// @throws Error(imatrix) as above, and on overflow. `inputs` must not be empty.
 MergedImatrix merge_imatrices(std::vector<NamedImatrix> inputs);
 

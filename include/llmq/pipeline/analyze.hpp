@@ -21,11 +21,13 @@ struct AnalyzeOptions {
   std::filesystem::path output;  ///< empty: ./MODEL.imatrix
   ImportanceMethod method = ImportanceMethod::activation;
   std::optional<std::filesystem::path> data;  ///< calibration text; none: the built-in corpus
-  std::uint64_t samples = 512;
+  std::uint64_t samples = 512;                ///< 0: no pass, only the files of `merge`
   std::uint64_t ctx = 512;
   std::uint32_t layer_groups = 0;  ///< the L of the grid; 0: decided from memory
   bool identify_super_weights = false;
   double coverage = 0.0001;  ///< fraction of all weights, in (0, 0.01]
+  ImatrixFileFormat format = ImatrixFileFormat::hdf5;
+  std::vector<std::filesystem::path> merge;  ///< importance matrices whose statistics are added
   CheckpointOptions checkpoints;
 };
 
@@ -34,9 +36,12 @@ struct AnalyzeResult {
   std::filesystem::path model_path;
   std::string method = "activation_magnitude";
   std::uint32_t num_layers = 0;
-  std::uint64_t calibration_samples = 0;
+  std::uint64_t calibration_samples = 0;  ///< of this run's pass
   std::uint64_t ctx = 0;
-  double statistic_min = 0;  ///< over the per-column importance of all tensors
+  ImatrixFileFormat format = ImatrixFileFormat::hdf5;
+  std::uint64_t merged_files = 0;
+  std::uint64_t total_samples = 0;  ///< in the file: those of the merged files included
+  double statistic_min = 0;         ///< over the per-column importance of all tensors
   double statistic_max = 0;
   double statistic_mean = 0;
   double statistic_std = 0;
@@ -44,7 +49,7 @@ struct AnalyzeResult {
   double coverage = 0;
   std::uint64_t total_protected = 0;       ///< covered weights and spikes, each once
   std::vector<SuperWeight> super_weights;  ///< the proved spikes, on rank 0
-  std::string content_hash;
+  std::string content_hash;                ///< of what a reader finds in the file
   std::uint32_t layer_groups = 1;
   std::uint32_t sample_groups = 1;
   bool resumed = false;  ///< from a committed checkpoint

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "llmq/formats/imatrix.hpp"
+
 namespace llmq {
 
 struct ModelInfo {
@@ -43,6 +45,9 @@ struct ImatrixInfo {
   double importance_max = 0;
   double importance_mean = 0;
   std::vector<std::string> uncovered_experts;  ///< entries with a matrix that saw no token
+  ImatrixGaps gaps;
+  bool super_weights_searched = false;
+  std::uint64_t super_weights = 0;
 };
 
 struct Info {

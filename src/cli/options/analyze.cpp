@@ -6,6 +6,7 @@
 #include "llmq/core/text.hpp"
 
 #include "cli/options/checkpoint.hpp"
+#include "cli/options/choices.hpp"
 #include "cli/options/commands.hpp"
 #include "cli/options/value_types.hpp"
 
@@ -13,6 +14,13 @@ namespace llmq::cli {
 namespace {
 
 constexpr double kMaxCoverage = 0.01;
+constexpr int kMaxMerged = 1024;
+
+Choices<ImatrixFileFormat> format_choices() {
+  Choices<ImatrixFileFormat> choices;
+  for (const auto& [format, name] : imatrix_formats()) choices.emplace_back(name, format);
+  return choices;
+}
 
 class AnalyzeParser final : public CommandParser {
  public:
@@ -38,6 +46,10 @@ AnalyzeParser::AnalyzeParser(CommandTree tree)
       "  llm-quantize analyze ./Llama-3.2-1B --calibration-data my.txt --calibration-samples 256 -o "
       "my.imatrix\n"
       "  llm-quantize analyze ./Llama-3.2-1B --method fisher --identify-super-weights\n"
+      "  llm-quantize analyze ./Llama-3.2-1B --imatrix-format gguf -o for-llama.cpp.gguf\n"
+      "  llm-quantize analyze ./Llama-3.2-1B --merge chat.imatrix code.dat -o all.imatrix\n"
+      "  llm-quantize analyze ./Llama-3.2-1B --calibration-samples 0 --merge chat.imatrix code.imatrix -o "
+      "both.imatrix\n"
       "  mpirun -n 8 llm-quantize analyze ./Llama-3.1-70B --layer-groups 4\n"
       "  mpirun -n 2 llm-quantize analyze ./Llama-3.1-70B --resume .checkpoint");
 }
@@ -59,9 +71,9 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
                   "Text: .txt, .json or .jsonl (default: built-in corpus)")
       ->type_name(kFileValue);
   app()
-      .add_option("--calibration-samples", options.samples, "Samples of ctx tokens")
+      .add_option("--calibration-samples", options.samples, "Samples of ctx tokens; 0: only --merge")
       ->capture_default_str()
-      ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
+      ->check(CLI::Range(std::uint64_t{0}, kMaxSamples));
   app().add_flag("--identify-super-weights", options.identify_super_weights,
                  "Find the weights the model cannot do without, prove them, write them into the file");
   app()
@@ -72,9 +84,14 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t{2}, kMaxCtx));
   app()
-      .add_option("--imatrix-format", imatrix_format_, "Form of the output")
-      ->type_name("hdf5")
+      .add_option("--imatrix-format", imatrix_format_,
+                  "Form of the output: ours, or one of llama.cpp's, which hold less")
+      ->type_name(type_name(format_choices()))
       ->capture_default_str();
+  app()
+      .add_option("--merge", options.merge, "Add the statistics of other importance matrices, of any form")
+      ->type_name(kFileValue)
+      ->expected(1, kMaxMerged);
   app()
       .add_option("--layer-groups", layer_groups_, "The L of the L x S grid of ranks")
       ->type_name("N|auto")
@@ -88,15 +105,23 @@ ImportanceMethod parse_method(const std::string& text) {
               "Use activation, gradient or fisher");
 }
 
-void check_imatrix_format(const std::string& format) {
-  const std::string name = to_lower(format);
-  if (name == "hdf5") return;
-  if (name == "gguf" || name == "dat") {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("--imatrix-format {} is not supported yet", name), "Use --imatrix-format hdf5");
+/// Without a pass there is nothing to resume and no text to read.
+void check_pass(const AnalyzeOptions& options) {
+  if (options.samples > 0) return;
+  if (options.merge.empty()) {
+    throw Error(ExitCode::invalid_arguments, "--calibration-samples 0 leaves nothing to do without --merge",
+                "Give files to --merge, or one sample or more");
   }
-  throw Error(ExitCode::invalid_arguments, fmt::format("--imatrix-format: \"{}\" is unknown", format),
-              "Use hdf5");
+  if (options.identify_super_weights) {
+    throw Error(ExitCode::invalid_arguments, "--identify-super-weights needs a pass, and so samples",
+                "Give --calibration-samples a number");
+  }
+  if (options.data || options.checkpoints.resume) {
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{} has no meaning with --calibration-samples 0",
+                            options.data ? "--calibration-data" : "--resume"),
+                "Without samples the files of --merge are added, and nothing is computed");
+  }
 }
 
 std::uint32_t parse_layer_groups(const std::string& text) {
@@ -112,7 +137,7 @@ std::uint32_t parse_layer_groups(const std::string& text) {
 void AnalyzeParser::finish(Invocation& invocation) const {
   invocation.command = Command::analyze;
   AnalyzeOptions& options = invocation.analyze;
-  check_imatrix_format(imatrix_format_);
+  options.format = choose(format_choices(), imatrix_format_, "--imatrix-format");
   if (!equals_ignore_case(layer_groups_, "auto")) options.layer_groups = parse_layer_groups(layer_groups_);
   options.method = parse_method(method_);
   if (!(options.coverage > 0 && options.coverage <= kMaxCoverage)) {
@@ -121,6 +146,7 @@ void AnalyzeParser::finish(Invocation& invocation) const {
                 "The default, 0.0001, is one weight in ten thousand");
   }
   options.checkpoints = checkpoints_.options();
+  check_pass(options);
 }
 
 }  // namespace

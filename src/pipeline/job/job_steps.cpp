@@ -15,9 +15,15 @@ namespace {
 using enum OptionRole;
 
 constexpr OptionRule kAnalyze[] = {
-    {"model", model, true},  {"output", place}, {"calibration-data", text},
-    {"calibration-samples"}, {"ctx"},           {"imatrix-format"},
-    {"layer-groups", place}, {"method"},
+    {"model", model, true},
+    {"output", place},
+    {"calibration-data", text},
+    {"calibration-samples"},
+    {"ctx"},
+    {"imatrix-format"},
+    {"layer-groups", place},
+    {"merge", imatrix},
+    {"method"},
 };
 constexpr OptionRule kProfile[] = {
     {"imatrix", imatrix, true}, {"name", plain, true}, {"model", model},

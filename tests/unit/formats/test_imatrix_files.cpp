@@ -1,4 +1,5 @@
-// Files of llama.cpp's two forms: round trips, what they lose, what is refused; and where a matrix says nothing.
+// Files of llama.cpp's two forms: round trips, what they lose, what is refused; and where a matrix says
+// nothing.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -193,12 +194,14 @@ TEST(FitEntry, one_row_of_all_experts_is_cut_and_other_shapes_are_refused) {
 
 TEST(ImatrixGaps, dead_columns_and_experts_without_tokens_are_found_and_named) {
   const ImatrixGaps gaps = find_gaps(example());
-  EXPECT_THAT(gaps.dead_columns, ElementsAre(std::pair<const std::string, std::uint64_t>("blk.0.attn_q.weight", 1),
-                                             std::pair<const std::string, std::uint64_t>("blk.1.ffn_down_exps.weight", 1)));
+  EXPECT_THAT(gaps.dead_columns,
+              ElementsAre(std::pair<const std::string, std::uint64_t>("blk.0.attn_q.weight", 1),
+                          std::pair<const std::string, std::uint64_t>("blk.1.ffn_down_exps.weight", 1)));
   EXPECT_THAT(gaps.without_tokens, ElementsAre("blk.1.ffn_down_exps.weight[1]"));
   EXPECT_EQ(gaps.count_dead_columns(), 2u);
   ASSERT_EQ(gaps.lines().size(), 2u);
-  EXPECT_THAT(gaps.lines()[0], testing::HasSubstr("2 in blk.0.attn_q.weight (1), blk.1.ffn_down_exps.weight (1)"));
+  EXPECT_THAT(gaps.lines()[0],
+              testing::HasSubstr("2 in blk.0.attn_q.weight (1), blk.1.ffn_down_exps.weight (1)"));
 }
 
 TEST(ImatrixGaps, lines_stay_short) {

@@ -1,5 +1,5 @@
-// Merging importance matrices: sums, counts and maxima; the same bytes in any order; what is left out and what is
-// refused.
+// Merging importance matrices: sums, counts and maxima; the same bytes in any order; what is left out and
+// what is refused.
 #include <algorithm>
 #include <cmath>
 
@@ -113,8 +113,9 @@ TEST(MergeImatrices, statistics_that_a_file_lacks_are_left_out_and_named) {
   EXPECT_TRUE(merged.imatrix.entries.at(kName).max_abs.empty());
   EXPECT_FALSE(merged.imatrix.entries.at(kName).sum.empty());
   EXPECT_TRUE(merged.imatrix.dataset_hash.empty());
-  EXPECT_THAT(merged.notes, ElementsAre("left out, as not every file has it: max |a| (missing in part1.imatrix)",
-                                        "left out, as not every file has it: sums of a^4 (missing in part1.imatrix)"));
+  EXPECT_THAT(merged.notes,
+              ElementsAre("left out, as not every file has it: max |a| (missing in part1.imatrix)",
+                          "left out, as not every file has it: sums of a^4 (missing in part1.imatrix)"));
 }
 
 TEST(MergeImatrices, entries_of_some_files_are_kept_and_listed) {
@@ -186,11 +187,12 @@ TEST(MergeImatrices, sensitivities_add) {
 TEST(MergeImatrices, what_does_not_belong_together_is_refused_with_names) {
   NamedImatrix other = part(1);
   other.imatrix.method = "fisher_information";
-  EXPECT_THAT(refusal({part(0), other}),
-              testing::AllOf(HasSubstr("part0.imatrix is activation_magnitude"), HasSubstr("part1.imatrix fisher")));
+  EXPECT_THAT(refusal({part(0), other}), testing::AllOf(HasSubstr("part0.imatrix is activation_magnitude"),
+                                                        HasSubstr("part1.imatrix fisher")));
   other = part(1);
   other.imatrix.model_hash = "sha256:other";
-  EXPECT_THAT(refusal({part(0), other}), testing::AllOf(HasSubstr("sha256:model"), HasSubstr("sha256:other")));
+  EXPECT_THAT(refusal({part(0), other}),
+              testing::AllOf(HasSubstr("sha256:model"), HasSubstr("sha256:other")));
   other.imatrix.model_hash.clear();
   EXPECT_EQ(refusal({part(0), other}), "");
   NamedImatrix tokens = part(2);
@@ -201,7 +203,8 @@ TEST(MergeImatrices, what_does_not_belong_together_is_refused_with_names) {
   other.imatrix.entries.at(kName).in_features = 1;
   other.imatrix.entries.at(kName).sum_sq = {1};
   EXPECT_THAT(refusal({part(0), other}),
-              testing::AllOf(HasSubstr(kName), HasSubstr("1 x 1 columns in part1.imatrix"), HasSubstr("1 x 2 in part0.imatrix")));
+              testing::AllOf(HasSubstr(kName), HasSubstr("1 x 1 columns in part1.imatrix"),
+                             HasSubstr("1 x 2 in part0.imatrix")));
 }
 
 TEST(MergeImatrices, overflow_is_refused) {

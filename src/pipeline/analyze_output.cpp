@@ -1,0 +1,61 @@
+#include "pipeline/analyze_output.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "llmq/pipeline/output_place.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+
+void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
+  double sum = 0;
+  double square = 0;
+  std::uint64_t count = 0;
+  result.statistic_min = INFINITY;
+  result.statistic_max = -INFINITY;
+  for (const auto& [name, entry] : imatrix.entries) {
+    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
+      for (const float value : entry.importance(mat)) {
+        sum += value;
+        square += static_cast<double>(value) * value;
+        ++count;
+        result.statistic_min = std::min<double>(result.statistic_min, value);
+        result.statistic_max = std::max<double>(result.statistic_max, value);
+      }
+    }
+  }
+  result.statistic_mean = sum / static_cast<double>(count);
+  result.statistic_std = std::sqrt(
+      std::max(0.0, square / static_cast<double>(count) - result.statistic_mean * result.statistic_mean));
+}
+
+}  // namespace
+
+void require_analyze_output(const AnalyzeOptions& options, const fs::path& output) {
+  std::vector<fs::path> inputs = {options.model};
+  if (options.data) inputs.push_back(*options.data);
+  inputs.insert(inputs.end(), options.merge.begin(), options.merge.end());
+  require_output_place(output, inputs, "--output");
+}
+
+void publish_imatrix(const Imatrix& imatrix, const AnalyzeOptions& options, Log& log, AnalyzeResult& result) {
+  summarize(imatrix, result);
+  result.format = options.format;
+  result.merged_files = options.merge.size();
+  result.total_samples = imatrix.samples;
+  for (const std::string& line : find_gaps(imatrix).lines()) log.warn("the imatrix has " + line);
+  if (const std::vector<std::string> lost = lost_in(imatrix, options.format); !lost.empty()) {
+    log.status(
+        fmt::format("Note: a {} file does not hold: {}", name_of(options.format), fmt::join(lost, "; ")));
+  }
+  write_imatrix(imatrix, result.output_path, options.format);
+  result.content_hash = read_imatrix(result.output_path).content_hash();
+}
+
+}  // namespace llmq
