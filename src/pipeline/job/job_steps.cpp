@@ -24,6 +24,8 @@ constexpr OptionRule kAnalyze[] = {
     {"layer-groups", place},
     {"merge", imatrix},
     {"method"},
+    {"identify-super-weights"},
+    {"coverage"},
 };
 constexpr OptionRule kProfile[] = {
     {"imatrix", imatrix, true}, {"name", plain, true}, {"model", model},
