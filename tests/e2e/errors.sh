@@ -31,10 +31,13 @@ expect 2 quantize "$model" gguf -q Q8_0 --override-kv general.alignment=int:64
 expect 2 quantize "$model" gguf -q Q8_0 --override-kv llama.block_count=int:2
 expect 2 quantize "$model" gguf -q Q8_0 --override-kv general.name=int:2
 expect 8 quantize "$model" awq -q Q8_0
-expect 8 analyze "$model" --method fisher
-expect 8 analyze "$model" --identify-super-weights
+expect 2 analyze "$model" --method curvature
+expect 2 analyze "$model" --identify-super-weights --coverage 0.02
+expect 2 analyze "$model" --identify-super-weights --coverage 0
+expect 2 --device cuda analyze "$model"
 expect 5 --mem-per-rank 1MB quantize "$model" gguf -q Q8_0
 expect 5 --mem-per-rank 1MB analyze "$model" "${few[@]}"
+expect 5 --mem-per-rank 1MB analyze "$model" --method fisher "${few[@]}"
 
 # --- models (3, 6, 8)
 for command in "quantize nowhere gguf -q Q8_0" "analyze nowhere" "info nowhere" "quality report nowhere nowhere"; do
