@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/text.hpp"
+#include "llmq/importance/method.hpp"
 
 #include "cli/render.hpp"
 
@@ -100,12 +101,11 @@ std::string human(const AnalyzeResult& result) {
                                       format_count(result.total_samples)));
   }
   text += row("file format", std::string(name_of(result.format)));
-  const char* statistic = result.method == "fisher_information"     ? "mean g^2"
-                          : result.method == "gradient_sensitivity" ? "mean |g w|"
-                                                                    : "mean a^2";
-  text += row(statistic, fmt::format("min {:.4g}, max {:.4g}, mean {:.4g}, std {:.4g}", result.statistic_min,
-                                     result.statistic_max, result.statistic_mean, result.statistic_std));
+  text += row(statistic_of(result.method),
+              fmt::format("min {:.4g}, max {:.4g}, mean {:.4g}, std {:.4g}", result.statistic_min,
+                          result.statistic_max, result.statistic_mean, result.statistic_std));
   text += row("content", "sha256:" + result.content_hash.substr(0, 16));
+  if (!result.report_path.empty()) text += row("report", result.report_path.string());
   if (result.super_weights_identified) text += super_weight_rows(result);
   if (result.calibration_samples == 0) return text;
   text += row("ranks",

@@ -1,5 +1,7 @@
 // The contract's JSON results: keys may be added, never renamed or removed.
 // SPDX-License-Identifier: Apache-2.0
+#include "llmq/report/analyze_report.hpp"
+
 #include "cli/json_document.hpp"
 #include "cli/render.hpp"
 #include "cli/render_quality.hpp"
@@ -37,21 +39,6 @@ Json plan_json(const QuantizeResult& result) {
 Json fallback_cost(const QuantizedTensor& tensor) {
   if (tensor.fallback_from.empty()) return nullptr;
   return {{"bytes", tensor.fallback_bytes}, {"bits_per_weight", tensor.fallback_bpw}};
-}
-
-Json spikes_json(const std::vector<SuperWeight>& spikes) {
-  Json list = Json::array();
-  for (const SuperWeight& spike : spikes) {
-    list.push_back({{"tensor", spike.tensor},
-                    {"row", spike.row},
-                    {"column", spike.column},
-                    {"value", spike.value},
-                    {"max_input", spike.max_input},
-                    {"max_output", spike.max_output},
-                    {"loss_change", spike.loss_change},
-                    {"kl_divergence", spike.kl_divergence}});
-  }
-  return list;
 }
 
 }  // namespace
@@ -92,6 +79,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
 }
 
 std::string json(const AnalyzeResult& result, const Warnings& warnings) {
+  const Json report_path = result.report_path.empty() ? Json(nullptr) : Json(result.report_path.string());
   return text({{"status", "success"},
                {"output_path", result.output_path.string()},
                {"model_path", result.model_path.string()},
@@ -113,6 +101,7 @@ std::string json(const AnalyzeResult& result, const Warnings& warnings) {
                {"imatrix_format", name_of(result.format)},
                {"merged", result.merged_files},
                {"total_samples", result.total_samples},
+               {"report_path", report_path},
                {"grid", {{"layer_groups", result.layer_groups}, {"sample_groups", result.sample_groups}}},
                {"duration_seconds", result.seconds},
                {"tokens_per_second", result.tokens_per_second},

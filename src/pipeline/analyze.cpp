@@ -179,6 +179,7 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
   context.comm.together("write the imatrix", [&] {
     if (!context.comm.is_root()) return;
     publish_imatrix(imatrix, options, context.log, result);
+    publish_report(imatrix, source->spec(), options, result);
     result.super_weights_identified = options.identify_super_weights;
     result.coverage = imatrix.super_weights.coverage;
     result.total_protected = imatrix.count_super_weights();

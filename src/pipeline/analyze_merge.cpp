@@ -83,6 +83,7 @@ void run_merge(const StageContext& context, const AnalyzeOptions& options, Analy
     result.ctx = merged.ctx;
     result.num_layers = source->spec().n_layers;
     publish_imatrix(merged, options, context.log, result);
+    publish_report(merged, source->spec(), options, result);
   });
   result.peak_memory_bytes = peak_memory_bytes();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

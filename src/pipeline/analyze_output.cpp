@@ -6,7 +6,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "llmq/core/error.hpp"
+#include "llmq/core/file.hpp"
 #include "llmq/pipeline/output_place.hpp"
+#include "llmq/report/analyze_report.hpp"
 
 namespace llmq {
 namespace {
@@ -35,6 +38,22 @@ void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
       std::max(0.0, square / static_cast<double>(count) - result.statistic_mean * result.statistic_mean));
 }
 
+void require_report_place(const fs::path& report, const fs::path& output, std::vector<fs::path> inputs) {
+  // Of a directory, every file is input: config.json must not become a report.
+  std::error_code ignored;
+  for (const fs::path& input : std::vector<fs::path>(inputs)) {
+    if (fs::is_directory(input, ignored)) inputs.push_back(input / report.filename());
+  }
+  inputs.push_back(output);
+  require_output_place(report, inputs, "--report");
+  const auto place = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
+  if (place(report) == place(output)) {  // neither need exist yet
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{}: report and importance matrix are the same file", report.string()),
+                "Choose another --report");
+  }
+}
+
 }  // namespace
 
 void require_analyze_output(const AnalyzeOptions& options, const fs::path& output) {
@@ -42,6 +61,7 @@ void require_analyze_output(const AnalyzeOptions& options, const fs::path& outpu
   if (options.data) inputs.push_back(*options.data);
   inputs.insert(inputs.end(), options.merge.begin(), options.merge.end());
   require_output_place(output, inputs, "--output");
+  if (!options.report.empty()) require_report_place(options.report, output, inputs);
 }
 
 void publish_imatrix(const Imatrix& imatrix, const AnalyzeOptions& options, Log& log, AnalyzeResult& result) {
@@ -56,6 +76,16 @@ void publish_imatrix(const Imatrix& imatrix, const AnalyzeOptions& options, Log&
   }
   write_imatrix(imatrix, result.output_path, options.format);
   result.content_hash = read_imatrix(result.output_path).content_hash();
+}
+
+void publish_report(const Imatrix& imatrix, const ModelSpec& spec, const AnalyzeOptions& options,
+                    AnalyzeResult& result) {
+  if (options.report.empty()) return;
+  AnalyzeReport report = make_analyze_report(imatrix, spec);
+  report.content_hash = result.content_hash;  // of the file, which may hold less
+  write_file_atomically(options.report, options.report.extension() == ".html" ? analyze_report_html(report)
+                                                                              : analyze_report_json(report));
+  result.report_path = options.report;
 }
 
 }  // namespace llmq

@@ -15,12 +15,13 @@ struct MethodRow {
   std::string_view name;       ///< on the command line
   std::string_view long_name;  ///< in files and results
   bool needs_gradient;
+  std::string_view statistic;  ///< what a column's importance is, in words
 };
 
 inline constexpr std::array kMethods = {
-    MethodRow{ImportanceMethod::activation, "activation", "activation_magnitude", false},
-    MethodRow{ImportanceMethod::gradient, "gradient", "gradient_sensitivity", true},
-    MethodRow{ImportanceMethod::fisher, "fisher", "fisher_information", true},
+    MethodRow{ImportanceMethod::activation, "activation", "activation_magnitude", false, "mean a^2"},
+    MethodRow{ImportanceMethod::gradient, "gradient", "gradient_sensitivity", true, "mean |g w|"},
+    MethodRow{ImportanceMethod::fisher, "fisher", "fisher_information", true, "mean g^2"},
 };
 
 constexpr const MethodRow& row_of(ImportanceMethod method) noexcept {
@@ -33,6 +34,14 @@ constexpr std::optional<ImportanceMethod> find_method(std::string_view name) noe
     if (row.name == name) return row.method;
   }
   return std::nullopt;
+}
+
+/// What a column's importance is by the method of this long name; files of other tools hold activations.
+constexpr std::string_view statistic_of(std::string_view long_name) noexcept {
+  for (const MethodRow& row : kMethods) {
+    if (row.long_name == long_name) return row.statistic;
+  }
+  return row_of(ImportanceMethod::activation).statistic;
 }
 
 /// What one weight's gradient says, |g w| or g^2, in f64: neither product rounds or underflows.

@@ -19,6 +19,7 @@ namespace llmq {
 struct AnalyzeOptions {
   std::filesystem::path model;
   std::filesystem::path output;  ///< empty: ./MODEL.imatrix
+  std::filesystem::path report;  ///< .html or .json; empty: none
   ImportanceMethod method = ImportanceMethod::activation;
   std::optional<std::filesystem::path> data;  ///< calibration text; none: the built-in corpus
   std::uint64_t samples = 512;                ///< 0: no pass, only the files of `merge`
@@ -33,6 +34,7 @@ struct AnalyzeOptions {
 
 struct AnalyzeResult {
   std::filesystem::path output_path;
+  std::filesystem::path report_path;  ///< empty: none was asked for
   std::filesystem::path model_path;
   std::string method = "activation_magnitude";
   std::uint32_t num_layers = 0;

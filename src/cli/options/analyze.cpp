@@ -45,7 +45,7 @@ AnalyzeParser::AnalyzeParser(CommandTree tree)
       "  llm-quantize analyze ./Llama-3.2-1B\n"
       "  llm-quantize analyze ./Llama-3.2-1B --calibration-data my.txt --calibration-samples 256 -o "
       "my.imatrix\n"
-      "  llm-quantize analyze ./Llama-3.2-1B --method fisher --identify-super-weights\n"
+      "  llm-quantize analyze ./Llama-3.2-1B --method fisher --identify-super-weights --report report.html\n"
       "  llm-quantize analyze ./Llama-3.2-1B --imatrix-format gguf -o for-llama.cpp.gguf\n"
       "  llm-quantize analyze ./Llama-3.2-1B --merge chat.imatrix code.dat -o all.imatrix\n"
       "  llm-quantize analyze ./Llama-3.2-1B --calibration-samples 0 --merge chat.imatrix code.imatrix -o "
@@ -61,6 +61,9 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
       ->required();
   app()
       .add_option("-o,--output", options.output, "Output file (default: ./MODEL.imatrix)")
+      ->type_name(kFileValue);
+  app()
+      .add_option("--report", options.report, "Also what was found, as a page (.html) or as data (.json)")
       ->type_name(kFileValue);
   app()
       .add_option("--method", method_, "How importance is measured")
@@ -134,12 +137,20 @@ std::uint32_t parse_layer_groups(const std::string& text) {
   return static_cast<std::uint32_t>(groups);
 }
 
+void check_report_extension(const std::filesystem::path& report) {
+  if (report.empty() || report.extension() == ".html" || report.extension() == ".json") return;
+  throw Error(ExitCode::invalid_arguments,
+              fmt::format("--report: {} is neither .html nor .json", report.string()),
+              "Name a file that ends in .html (a page) or .json (data)");
+}
+
 void AnalyzeParser::finish(Invocation& invocation) const {
   invocation.command = Command::analyze;
   AnalyzeOptions& options = invocation.analyze;
   options.format = choose(format_choices(), imatrix_format_, "--imatrix-format");
   if (!equals_ignore_case(layer_groups_, "auto")) options.layer_groups = parse_layer_groups(layer_groups_);
   options.method = parse_method(method_);
+  check_report_extension(options.report);
   if (!(options.coverage > 0 && options.coverage <= kMaxCoverage)) {
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("--coverage: {} is not in (0, 0.01]", options.coverage),

@@ -1,0 +1,37 @@
+// Pieces of an HTML page. What comes from outside goes through `escape`; functions that take plain text say
+// so. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace llmq::html {
+
+/// Plain text as content or attribute: no markup, no control characters, well-formed UTF-8.
+std::string escape(std::string_view text);
+
+/// Four significant digits, as every figure on a page.
+std::string number(double value);
+
+struct Column {
+  std::string title;
+  bool numeric = true;  ///< to the right
+};
+
+/// Titles and cells are plain text.
+struct Table {
+  std::string id;
+  std::vector<Column> columns;
+  std::vector<std::vector<std::string>> rows;
+};
+/// Scrolls by itself where the page is narrower than the table.
+std::string draw(const Table& table);
+
+/// A card with a heading; `title` is plain text, `body` markup.
+std::string section(std::string_view id, std::string_view title, std::string_view body, bool wide = false);
+
+/// Opens an SVG of this many units that fills its card up to that width. `label` is plain text.
+std::string open_svg(std::string_view id, std::string_view label, double width, double height);
+
+}  // namespace llmq::html
