@@ -16,6 +16,7 @@
 #include "pipeline/analyze_merge.hpp"
 #include "pipeline/analyze_output.hpp"
 #include "pipeline/analyze_run.hpp"
+#include "pipeline/imatrix_cache.hpp"
 #include "pipeline/super_weights.hpp"
 #include "pipeline/weight_coverage.hpp"
 
@@ -82,6 +83,59 @@ JobIdentity identify(const AnalyzeOptions& options, const std::string& model, co
   return identity;
 }
 
+/// What is known before the pass, on every rank.
+struct AnalyzePlan {
+  std::unique_ptr<ModelSource> source;
+  std::unique_ptr<Tokenizer> tokenizer;
+  SampleSet samples;
+  GridPlace grid;
+  std::string fingerprint;
+  std::optional<JobIdentity> identity;
+  std::vector<NamedImatrix> merge_files;  ///< on rank 0
+};
+
+/// Collective: reads what the run needs and checks what can be checked before it.
+AnalyzePlan make_plan(const StageContext& context, const AnalyzeOptions& options,
+                      const AnalyzeResult& result) {
+  AnalyzePlan plan;
+  context.comm.together("plan", [&] {
+    plan.source = open_model(options.model);
+    if (context.comm.is_root()) require_analyze_output(options, result.output_path);
+    plan.tokenizer = make_tokenizer(plan.source->vocabulary());
+    plan.samples = make_samples({options.data, embedded_calibration_text(), "llm-quantize-calibration",
+                                 options.ctx, options.samples, plan.source->spec().context_length},
+                                *plan.tokenizer, context.log);
+    warn_about_samples(context.log, plan.samples, options.samples);
+    plan.fingerprint = plan.source->fingerprint();
+    plan.identity = identify(options, plan.fingerprint, *plan.tokenizer, plan.samples);
+    plan.grid = choose_grid(context, *plan.source, options, plan.samples);
+    if (context.comm.is_root()) {
+      plan.merge_files = read_merge_files(options.merge, *plan.source);
+      require_mergeable_with(plan.merge_files, result.method, "sha256:" + plan.fingerprint,
+                             "sha256:" + plan.tokenizer->content_hash());
+    }
+  });
+  return plan;
+}
+
+/// Rank 0: the run's statistics, and those of the files to be merged with them.
+Imatrix assemble(const std::vector<LayerStatistics>& totals, const std::string& method, AnalyzePlan& plan,
+                 Log& log) {
+  Imatrix imatrix;
+  for (std::uint32_t layer = 0; layer < totals.size(); ++layer)
+    totals[layer].write(layer, *plan.source, imatrix);
+  imatrix.method = method;
+  imatrix.dataset_name = plan.samples.dataset_name;
+  imatrix.dataset_hash = "sha256:" + plan.samples.dataset_hash;
+  imatrix.model_hash = "sha256:" + plan.fingerprint;
+  imatrix.tokenizer_hash = "sha256:" + plan.tokenizer->content_hash();
+  imatrix.ctx = plan.samples.ctx;
+  imatrix.samples = plan.samples.samples.size();
+  if (plan.merge_files.empty()) return imatrix;
+  plan.merge_files.push_back({"this run", std::move(imatrix)});
+  return merge_and_tell(std::move(plan.merge_files), log);
+}
+
 /// Collective. The imatrix is whole on rank 0 only, which gets the super weights.
 void identify_super_weights(const StageContext& context, const AnalyzeOptions& options,
                             const JobDirectory& job, const ModelSource& source, const SampleSet& samples,
@@ -106,6 +160,55 @@ void identify_super_weights(const StageContext& context, const AnalyzeOptions& o
                          : fmt::format("Super weights: {}", found.spikes.size()));
 }
 
+/// Collective: what the run took.
+void collect_costs(const StageContext& context, const AnalyzeRun& run, AnalyzeResult& result) {
+  result.timelines = run.timelines();
+  log_timelines(context.log, result.timelines);
+  for (const char* phase :
+       {"load", "compute", "exchange", "checkpoint", "matmul", "attention", "elementwise", "statistics"}) {
+    const auto found = run.seconds().find(phase);
+    const auto micros = static_cast<std::int64_t>((found == run.seconds().end() ? 0.0 : found->second) * 1e6);
+    result.phase_seconds[phase] =
+        static_cast<double>(context.comm.all_reduce_value(micros, comm::ReduceOp::max, "collect times")) *
+        1e-6;
+  }
+  result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(
+      peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
+}
+
+/// Collective: the pass, and all that is made of it.
+void analyze(const StageContext& context, const AnalyzeOptions& options, AnalyzePlan& plan,
+             AnalyzeResult& result) {
+  context.log.status(fmt::format("Collecting calibration data: {} samples", plan.samples.samples.size()));
+  context.log.status(fmt::format("Ranks: {} layer groups x {} sample groups", plan.grid.layer_groups,
+                                 plan.grid.sample_groups));
+  context.log.status(fmt::format("Computing importance matrix ({})", result.method));
+  JobDirectory job(context, options.checkpoints, *plan.identity);
+  AnalyzeRun run(context, *plan.source, plan.samples, plan.grid, job, options);
+  if (job.resuming()) run.resume();
+  run.execute();
+  if (options.identify_super_weights) run.commit_finished();
+  const std::vector<LayerStatistics> totals = run.take_totals();
+  Imatrix imatrix;  // whole on rank 0
+  context.comm.together("put the imatrix together", [&] {
+    if (context.comm.is_root()) imatrix = assemble(totals, result.method, plan, context.log);
+  });
+  if (options.identify_super_weights)
+    identify_super_weights(context, options, job, *plan.source, plan.samples, imatrix);
+  context.comm.together("write the imatrix", [&] {
+    if (!context.comm.is_root()) return;
+    publish_imatrix(imatrix, options, context.log, result);
+    publish_report(imatrix, plan.source->spec(), options, result);
+    result.super_weights_identified = options.identify_super_weights;
+    result.coverage = imatrix.super_weights.coverage;
+    result.total_protected = imatrix.count_super_weights();
+    result.super_weights = imatrix.super_weights.spikes;
+  });
+  job.remove();
+  result.resumed = run.resumed();
+  collect_costs(context, run, result);
+}
+
 }  // namespace
 
 fs::path default_imatrix_path(const fs::path& model) { return model_base_name(model) + ".imatrix"; }
@@ -121,89 +224,23 @@ AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& opt
     return result;
   }
   context.log.status(fmt::format("Loading model: {}", options.model.string()));
-
-  std::unique_ptr<ModelSource> source;
-  std::unique_ptr<Tokenizer> tokenizer;
-  SampleSet samples;
-  GridPlace grid;
-  std::string fingerprint;
-  std::optional<JobIdentity> identity;
-  std::vector<NamedImatrix> merge_files;  // on rank 0
-  context.comm.together("plan", [&] {
-    source = open_model(options.model);
-    if (context.comm.is_root()) require_analyze_output(options, result.output_path);
-    tokenizer = make_tokenizer(source->vocabulary());
-    samples = make_samples({options.data, embedded_calibration_text(), "llm-quantize-calibration",
-                            options.ctx, options.samples, source->spec().context_length},
-                           *tokenizer, context.log);
-    warn_about_samples(context.log, samples, options.samples);
-    fingerprint = source->fingerprint();
-    identity = identify(options, fingerprint, *tokenizer, samples);
-    grid = choose_grid(context, *source, options, samples);
-    if (context.comm.is_root()) {
-      merge_files = read_merge_files(options.merge, *source);
-      require_mergeable_with(merge_files, result.method, "sha256:" + fingerprint,
-                             "sha256:" + tokenizer->content_hash());
-    }
-  });
-  context.log.status(fmt::format("Collecting calibration data: {} samples", samples.samples.size()));
-  context.log.status(
-      fmt::format("Ranks: {} layer groups x {} sample groups", grid.layer_groups, grid.sample_groups));
-  context.log.status(fmt::format("Computing importance matrix ({})", result.method));
-
-  JobDirectory job(context, options.checkpoints, *identity);
-  AnalyzeRun run(context, *source, samples, grid, job, options);
-  if (job.resuming()) run.resume();
-  run.execute();
-  if (options.identify_super_weights) run.commit_finished();
-  const std::vector<LayerStatistics> totals = run.take_totals();
-  Imatrix imatrix;  // whole on rank 0
-  context.comm.together("put the imatrix together", [&] {
-    if (!context.comm.is_root()) return;
-    for (std::uint32_t layer = 0; layer < totals.size(); ++layer)
-      totals[layer].write(layer, *source, imatrix);
-    imatrix.method = result.method;
-    imatrix.dataset_name = samples.dataset_name;
-    imatrix.dataset_hash = "sha256:" + samples.dataset_hash;
-    imatrix.model_hash = "sha256:" + fingerprint;
-    imatrix.tokenizer_hash = "sha256:" + tokenizer->content_hash();
-    imatrix.ctx = samples.ctx;
-    imatrix.samples = samples.samples.size();
-    if (merge_files.empty()) return;
-    merge_files.push_back({"this run", std::move(imatrix)});
-    imatrix = merge_and_tell(std::move(merge_files), context.log);
-  });
-  if (options.identify_super_weights)
-    identify_super_weights(context, options, job, *source, samples, imatrix);
-
-  context.comm.together("write the imatrix", [&] {
-    if (!context.comm.is_root()) return;
-    publish_imatrix(imatrix, options, context.log, result);
-    publish_report(imatrix, source->spec(), options, result);
-    result.super_weights_identified = options.identify_super_weights;
-    result.coverage = imatrix.super_weights.coverage;
-    result.total_protected = imatrix.count_super_weights();
-    result.super_weights = imatrix.super_weights.spikes;
-  });
-  job.remove();
-  result.timelines = run.timelines();
-  log_timelines(context.log, result.timelines);
-  result.num_layers = source->spec().n_layers;
-  result.calibration_samples = samples.samples.size();
-  result.ctx = samples.ctx;
-  result.resumed = run.resumed();
-  result.layer_groups = grid.layer_groups;
-  result.sample_groups = grid.sample_groups;
-  for (const char* phase :
-       {"load", "compute", "exchange", "checkpoint", "matmul", "attention", "elementwise", "statistics"}) {
-    const auto found = run.seconds().find(phase);
-    const auto micros = static_cast<std::int64_t>((found == run.seconds().end() ? 0.0 : found->second) * 1e6);
-    result.phase_seconds[phase] =
-        static_cast<double>(context.comm.all_reduce_value(micros, comm::ReduceOp::max, "collect times")) *
-        1e-6;
+  AnalyzePlan plan = make_plan(context, options, result);
+  result.num_layers = plan.source->spec().n_layers;
+  result.calibration_samples = plan.samples.samples.size();
+  result.ctx = plan.samples.ctx;
+  result.layer_groups = plan.grid.layer_groups;
+  result.sample_groups = plan.grid.sample_groups;
+  if (!options.cache_directory.empty()) {
+    const CachePlace place = find_cached(context, options.cache_directory, plan.identity->key());
+    result.output_path = place.path;
+    result.from_cache = place.found;
   }
-  result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(
-      peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
+  if (result.from_cache) {
+    context.log.status(
+        fmt::format("Using the importance matrix of an earlier run: {}", result.output_path.string()));
+    return result;
+  }
+  analyze(context, options, plan, result);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.tokens_per_second = static_cast<double>(result.calibration_samples * result.ctx) / result.seconds;
   context.log.status(fmt::format("Complete: {}", result.output_path.string()));

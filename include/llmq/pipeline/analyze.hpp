@@ -29,6 +29,9 @@ struct AnalyzeOptions {
   double coverage = 0.0001;  ///< fraction of all weights, in (0, 0.01]
   ImatrixFileFormat format = ImatrixFileFormat::hdf5;
   std::vector<std::filesystem::path> merge;  ///< importance matrices whose statistics are added
+  /// Not empty: the file is kept there under its job's key instead of `output`, and taken from there when the
+  /// same job has run before (neither merge nor super weights are part of the key).
+  std::filesystem::path cache_directory;
   CheckpointOptions checkpoints;
 };
 
@@ -54,7 +57,8 @@ struct AnalyzeResult {
   std::string content_hash;                ///< of what a reader finds in the file
   std::uint32_t layer_groups = 1;
   std::uint32_t sample_groups = 1;
-  bool resumed = false;  ///< from a committed checkpoint
+  bool from_cache = false;  ///< nothing was computed
+  bool resumed = false;     ///< from a committed checkpoint
   double seconds = 0;
   double tokens_per_second = 0;
   std::uint64_t peak_memory_bytes = 0;
