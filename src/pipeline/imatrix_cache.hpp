@@ -17,8 +17,8 @@ struct CachePlace {
   bool found = false;          ///< it is there and sound
 };
 
-/// Collective; rank 0 looks, makes the directory, and every rank learns. A file that cannot be read is named in
-/// a warning and taken for absent. @throws Error(invalid_arguments) if there can be no such directory.
+/// Collective; rank 0 looks, makes the directory, and every rank learns. A file that cannot be read is named
+/// in a warning and taken for absent. @throws Error(invalid_arguments) if there can be no such directory.
 CachePlace find_cached(const StageContext& context, const std::filesystem::path& directory,
                        const std::string& key);
 

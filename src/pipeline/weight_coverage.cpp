@@ -6,6 +6,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/parallel.hpp"
+#include "llmq/pipeline/interrupt.hpp"
 
 namespace llmq {
 namespace {
@@ -103,6 +104,7 @@ class Coverage {
   void over_weights(const Take& take) const {
     std::vector<std::vector<float>> rows(context_.threads);
     parallel_for(mine_.size(), context_.threads, [&](std::size_t i, std::size_t worker) {
+      if (interrupt_requested()) throw Error(ExitCode::interrupted, "interrupted; nothing was kept");
       const Chunk& chunk = mine_[i];
       const ModelTensor& tensor = *tensors_[chunk.tensor];
       const std::vector<float>& importance = importance_.at(tensor.name);
