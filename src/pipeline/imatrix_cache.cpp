@@ -1,7 +1,5 @@
 #include "pipeline/imatrix_cache.hpp"
 
-#include <cstdlib>
-
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
@@ -11,15 +9,6 @@ namespace llmq {
 
 namespace fs = std::filesystem;
 
-fs::path default_imatrix_cache() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return fs::path(value == nullptr ? "" : value);
-  };
-  if (const fs::path place = variable("LLM_QUANTIZE_IMATRIX_CACHE"); !place.empty()) return place;
-  return variable("HOME") / ".cache/llm-quantize/imatrix";
-}
-
 CachePlace find_cached(const StageContext& context, const fs::path& directory, const std::string& key) {
   CachePlace place{directory / (key + ".imatrix"), false};
   context.comm.together("look into the cache of importance matrices", [&] {
@@ -28,7 +17,7 @@ CachePlace find_cached(const StageContext& context, const fs::path& directory, c
     fs::create_directories(directory, error);
     if (error) {
       throw Error(ExitCode::invalid_arguments, fmt::format("{}: {}", directory.string(), error.message()),
-                  "Set LLM_QUANTIZE_IMATRIX_CACHE to a directory that can be written");
+                  "Choose a cache directory that can be written");
     }
     if (!fs::exists(place.path)) return;
     try {

@@ -9,9 +9,6 @@
 
 namespace llmq {
 
-/// LLM_QUANTIZE_IMATRIX_CACHE, else ~/.cache/llm-quantize/imatrix.
-std::filesystem::path default_imatrix_cache();
-
 struct CachePlace {
   std::filesystem::path path;  ///< where the matrix is, or is to be written
   bool found = false;          ///< it is there and sound
