@@ -3,7 +3,9 @@
 # for every instruction set of this CPU.
 . "$(dirname "$0")/lib.sh"
 
-for method in fisher gradient activation; do
+methods="fisher gradient activation"   # the last one's matrix serves below
+[ "$LLMQ_SLOW" = 1 ] && methods="fisher activation"
+for method in $methods; do
   one_of=(--method "$method" --identify-super-weights --coverage 0.001 "${few[@]}")
   rm -rf ./*.imatrix dir2 dir4
   on 1 --threads 1 analyze "$model" -o reference.imatrix "${one_of[@]}" > /dev/null
