@@ -1,6 +1,7 @@
 #include "llmq/formats/imatrix.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
@@ -98,6 +99,27 @@ std::string Imatrix::content_hash() const {
   }
   if (super_weights.searched) add_super_weights(hash, super_weights);
   return hash.hex();
+}
+
+ImportanceSummary summarize_importance(const Imatrix& imatrix) {
+  ImportanceSummary summary{INFINITY, -INFINITY, 0, 0};
+  double sum = 0, square = 0;
+  std::uint64_t count = 0;
+  for (const auto& [name, entry] : imatrix.entries) {
+    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
+      for (const float value : entry.importance(mat)) {
+        sum += value;
+        square += static_cast<double>(value) * value;
+        ++count;
+        summary.min = std::min<double>(summary.min, value);
+        summary.max = std::max<double>(summary.max, value);
+      }
+    }
+  }
+  if (count == 0) return summary;
+  summary.mean = sum / static_cast<double>(count);
+  summary.std = std::sqrt(std::max(0.0, square / static_cast<double>(count) - summary.mean * summary.mean));
+  return summary;
 }
 
 }  // namespace llmq

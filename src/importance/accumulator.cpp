@@ -7,13 +7,6 @@
 #include "importance/column_sums.hpp"
 
 namespace llmq {
-namespace {
-
-void add_all(std::vector<Int128>& to, const std::vector<Int128>& from) {
-  for (std::size_t j = 0; j < to.size(); ++j) to[j] = add_fixed(to[j], from[j]);
-}
-
-}  // namespace
 
 InputAccumulator::InputAccumulator(std::size_t in_features)
     : sum_sq(in_features, 0), sum(in_features, 0), sum_quad(in_features, 0), max_abs(in_features, 0.0F) {}
@@ -41,9 +34,9 @@ void InputAccumulator::add_sample(std::span<const float> x) {
 
 void InputAccumulator::add(const InputAccumulator& other) {
   if (other.in_features() != in_features()) throw InternalError("accumulators of different inputs");
-  add_all(sum_sq, other.sum_sq);
-  add_all(sum, other.sum);
-  add_all(sum_quad, other.sum_quad);
+  add_all_fixed(sum_sq, other.sum_sq);
+  add_all_fixed(sum, other.sum);
+  add_all_fixed(sum_quad, other.sum_quad);
   for (std::size_t j = 0; j < max_abs.size(); ++j) max_abs[j] = std::max(max_abs[j], other.max_abs[j]);
   count += other.count;
 }

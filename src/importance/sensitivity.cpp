@@ -36,10 +36,6 @@ void add_means(std::vector<Int128>& to, const std::vector<double>& sums, std::si
     to[i] = add_fixed(to[i], to_fixed(sums[i] / static_cast<double>(terms), kSensitivityFractionBits));
 }
 
-void add_all(std::vector<Int128>& to, const std::vector<Int128>& from) {
-  for (std::size_t i = 0; i < to.size(); ++i) to[i] = add_fixed(to[i], from[i]);
-}
-
 }  // namespace
 
 void SensitivitySample::add_rows(ImportanceMethod method, std::size_t first_row, std::size_t out_features,
@@ -79,8 +75,8 @@ void SensitivityAccumulator::add_sample(const SensitivitySample& sample) {
 void SensitivityAccumulator::add(const SensitivityAccumulator& other) {
   if (other.columns.size() != columns.size() || other.rows.size() != rows.size())
     throw InternalError("accumulators of different weights");
-  add_all(columns, other.columns);
-  add_all(rows, other.rows);
+  add_all_fixed(columns, other.columns);
+  add_all_fixed(rows, other.rows);
   samples += other.samples;
 }
 

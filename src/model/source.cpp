@@ -72,4 +72,14 @@ RowLoader make_row_loader(const ModelSource& source) {
   };
 }
 
+void embed_tokens(const ModelSource& source, std::span<const TokenId> ids, std::vector<float>& hidden) {
+  const ModelTensor& table = *source.find("token_embd.weight");
+  const std::size_t width = source.spec().hidden_size;
+  hidden.resize(ids.size() * width);
+  for (std::size_t token = 0; token < ids.size(); ++token) {
+    source.read_rows(table, static_cast<std::uint64_t>(ids[token]), 1, RowOrder::hugging_face,
+                     std::span(hidden).subspan(token * width, width));
+  }
+}
+
 }  // namespace llmq

@@ -17,25 +17,11 @@ namespace {
 namespace fs = std::filesystem;
 
 void summarize(const Imatrix& imatrix, AnalyzeResult& result) {
-  double sum = 0;
-  double square = 0;
-  std::uint64_t count = 0;
-  result.statistic_min = INFINITY;
-  result.statistic_max = -INFINITY;
-  for (const auto& [name, entry] : imatrix.entries) {
-    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
-      for (const float value : entry.importance(mat)) {
-        sum += value;
-        square += static_cast<double>(value) * value;
-        ++count;
-        result.statistic_min = std::min<double>(result.statistic_min, value);
-        result.statistic_max = std::max<double>(result.statistic_max, value);
-      }
-    }
-  }
-  result.statistic_mean = sum / static_cast<double>(count);
-  result.statistic_std = std::sqrt(
-      std::max(0.0, square / static_cast<double>(count) - result.statistic_mean * result.statistic_mean));
+  const ImportanceSummary summary = summarize_importance(imatrix);
+  result.statistic_min = summary.min;
+  result.statistic_max = summary.max;
+  result.statistic_mean = summary.mean;
+  result.statistic_std = summary.std;
 }
 
 void require_report_place(const fs::path& report, const fs::path& output, std::vector<fs::path> inputs) {

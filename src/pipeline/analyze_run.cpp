@@ -100,17 +100,6 @@ void AnalyzeRun::execute() {
   seconds_["statistics"] = static_cast<double>(statistics_nanoseconds_.load()) * 1e-9;
 }
 
-void AnalyzeRun::embed(std::uint64_t sample, std::vector<float>& state) const {
-  const ModelTensor& table = *source_.find("token_embd.weight");
-  const std::vector<TokenId>& ids = samples_.samples[sample];
-  const std::size_t hidden = source_.spec().hidden_size;
-  state.resize(state_elems());
-  for (std::size_t token = 0; token < ids.size(); ++token) {
-    source_.read_rows(table, static_cast<std::uint64_t>(ids[token]), 1, RowOrder::hugging_face,
-                      std::span(state).subspan(token * hidden, hidden));
-  }
-}
-
 void AnalyzeRun::check_state(std::uint64_t sample, std::span<const float> state,
                              std::string_view what) const {
   bool sound = true;  // no early exit: such a loop becomes vector code
@@ -146,7 +135,7 @@ void AnalyzeRun::advance_sample(std::uint64_t sample, std::uint32_t layer, const
                                 LayerStatistics& into) {
   const TimelineScope computing(timeline_, Activity::compute);
   std::vector<float>& hidden = state(sample, layer);
-  if (layer == 0) embed(sample, hidden);
+  if (layer == 0) embed_tokens(source_, samples_.samples[sample], hidden);
   run_forward(sample, layer, weights, hidden, into);
 }
 

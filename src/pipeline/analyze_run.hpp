@@ -122,7 +122,6 @@ class AnalyzeRun {
   std::vector<std::unique_ptr<LayerWeights>> load_resident(LayerRange mine);  ///< collective
   void run_forward(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,
                    std::span<float> hidden, LayerStatistics& into);
-  void embed(std::uint64_t sample, std::vector<float>& state) const;
   /// Collective, after a round: makes failures common, commits when due, stops when asked. `done`: nothing is
   /// left.
   void finish_round(const LocalStatus& status, bool last);

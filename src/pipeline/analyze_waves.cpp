@@ -20,7 +20,7 @@ void AnalyzeRun::advance_boundary(std::uint64_t sample, std::uint32_t layer, con
   const TimelineScope computing(timeline_, Activity::compute);
   std::vector<float>& next = state(sample, layer + 1);
   if (layer == 0) {
-    embed(sample, next);
+    embed_tokens(source_, samples_.samples[sample], next);
   } else {
     next = state(sample, layer);
   }
@@ -31,7 +31,7 @@ void AnalyzeRun::go_back(std::uint64_t sample, std::uint32_t layer, const LayerW
                          LayerStatistics& into) {
   const TimelineScope computing(timeline_, Activity::compute);
   std::vector<float> embedded;
-  if (layer == 0) embed(sample, embedded);
+  if (layer == 0) embed_tokens(source_, samples_.samples[sample], embedded);
   const std::vector<float>& input = layer == 0 ? embedded : state(sample, layer);
   std::vector<float>& gradient = state(sample, n_layers());
   std::array<SensitivitySample, kLayerWeights.size()> values;

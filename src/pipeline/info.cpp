@@ -88,24 +88,14 @@ ImatrixInfo imatrix_info(const fs::path& path) {
   info.gaps = find_gaps(imatrix);
   info.super_weights_searched = imatrix.super_weights.searched;
   info.super_weights = imatrix.count_super_weights();
-  double sum = 0;
-  std::uint64_t count = 0;
-  info.importance_min = INFINITY;
-  info.importance_max = -INFINITY;
+  const ImportanceSummary summary = summarize_importance(imatrix);
+  info.importance_min = summary.min;
+  info.importance_max = summary.max;
+  info.importance_mean = summary.mean;
   for (const auto& [name, entry] : imatrix.entries) {
-    if (std::find(entry.counts.begin(), entry.counts.end(), 0u) != entry.counts.end()) {
+    if (std::find(entry.counts.begin(), entry.counts.end(), 0u) != entry.counts.end())
       info.uncovered_experts.push_back(name);
-    }
-    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
-      for (const float value : entry.importance(mat)) {
-        sum += value;
-        ++count;
-        info.importance_min = std::min<double>(info.importance_min, value);
-        info.importance_max = std::max<double>(info.importance_max, value);
-      }
-    }
   }
-  info.importance_mean = count == 0 ? 0 : sum / static_cast<double>(count);
   return info;
 }
 

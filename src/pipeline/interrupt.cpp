@@ -2,6 +2,8 @@
 
 #include <csignal>
 
+#include "llmq/core/error.hpp"
+
 namespace llmq {
 namespace {
 
@@ -37,5 +39,9 @@ void install_interrupt_handlers(bool under_launcher) {
 }
 
 bool interrupt_requested() noexcept { return g_requested != 0; }
+
+void stop_if_asked() {
+  if (interrupt_requested()) throw Error(ExitCode::interrupted, "interrupted; nothing was kept");
+}
 
 }  // namespace llmq

@@ -34,17 +34,6 @@ struct Walker {
   explicit Walker(const ModelSource& model)
       : source(model), pass(make_forward_pass(model.spec())), loader(make_weight_loader(model)) {}
 
-  void embed(std::uint64_t sample, const std::vector<TokenId>& ids) {
-    const ModelTensor& table = *source.find("token_embd.weight");
-    const std::size_t hidden = source.spec().hidden_size;
-    std::vector<float>& state = states.at(sample);
-    state.resize(ids.size() * hidden);
-    for (std::size_t token = 0; token < ids.size(); ++token) {
-      source.read_rows(table, static_cast<std::uint64_t>(ids[token]), 1, RowOrder::hugging_face,
-                       std::span(state).subspan(token * hidden, hidden));
-    }
-  }
-
   void run_head(const LayerWeights& head, std::uint64_t sample, std::size_t first, std::size_t rows,
                 std::vector<float>& logits) const {
     const std::size_t hidden = source.spec().hidden_size;
@@ -53,10 +42,6 @@ struct Walker {
                    logits);
   }
 };
-
-void stop_if_asked() {
-  if (interrupt_requested()) throw Error(ExitCode::interrupted, "interrupted; nothing was kept");
-}
 
 /// The original and some candidates through all layers over a wave, then the scores of every position.
 class WaveEvaluator {
@@ -74,8 +59,9 @@ class WaveEvaluator {
     for (const auto& walker : walkers_) {
       walker->states.clear();
       for (const std::uint64_t sample : wave) walker->states[sample];
-      parallel_for(wave.size(), context_.threads,
-                   [&](std::size_t i, std::size_t) { walker->embed(wave[i], samples_.samples[wave[i]]); });
+      parallel_for(wave.size(), context_.threads, [&](std::size_t i, std::size_t) {
+        embed_tokens(walker->source, samples_.samples[wave[i]], walker->states.at(wave[i]));
+      });
     }
     const std::uint32_t n_layers = walkers_[0]->source.spec().n_layers;
     for (std::uint32_t layer = 0; layer < n_layers; ++layer) {

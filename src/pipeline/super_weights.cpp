@@ -51,16 +51,9 @@ class SpikeSearch {
       : context_(context), source_(source), pass_(make_forward_pass(source.spec())) {
     const std::size_t count = std::min(kSearchSamples, samples.samples.size());
     boundaries_.resize(source.spec().n_layers + 1, std::vector<std::vector<float>>(count));
-    const ModelTensor& table = *source.find("token_embd.weight");
-    const std::size_t hidden = source.spec().hidden_size;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t tokens = std::min(kSearchTokens, samples.samples[i].size());
-      std::vector<float>& state = boundaries_[0][i];
-      state.resize(tokens * hidden);
-      for (std::size_t token = 0; token < tokens; ++token) {
-        source.read_rows(table, static_cast<std::uint64_t>(samples.samples[i][token]), 1,
-                         RowOrder::hugging_face, std::span(state).subspan(token * hidden, hidden));
-      }
+      embed_tokens(source, std::span(samples.samples[i]).first(tokens), boundaries_[0][i]);
     }
   }
 
@@ -89,7 +82,7 @@ class SpikeSearch {
  private:
   /// Runs one layer over all samples; the strongest of their spikes.
   DownSpike pass_layer(const ModelSource& source, std::size_t layer) {
-    if (interrupt_requested()) throw Error(ExitCode::interrupted, "interrupted; nothing was kept");
+    stop_if_asked();
     const auto weights = pass_->load_layer(static_cast<std::uint32_t>(layer), make_weight_loader(source));
     std::vector<DownSpike> spikes(boundaries_[layer].size());
     parallel_for(spikes.size(), context_.threads, [&](std::size_t i, std::size_t) {

@@ -104,7 +104,7 @@ class Coverage {
   void over_weights(const Take& take) const {
     std::vector<std::vector<float>> rows(context_.threads);
     parallel_for(mine_.size(), context_.threads, [&](std::size_t i, std::size_t worker) {
-      if (interrupt_requested()) throw Error(ExitCode::interrupted, "interrupted; nothing was kept");
+      stop_if_asked();
       const Chunk& chunk = mine_[i];
       const ModelTensor& tensor = *tensors_[chunk.tensor];
       const std::vector<float>& importance = importance_.at(tensor.name);

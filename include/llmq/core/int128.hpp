@@ -7,7 +7,9 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "llmq/core/error.hpp"
 
@@ -63,6 +65,11 @@ inline Int128 add_fixed(Int128 a, Int128 b) {
     throw Error(ExitCode::importance, "a statistic exceeds the range of its accumulator");
   }
   return sum;
+}
+
+/// Adds term by term; both have the same size.
+inline void add_all_fixed(std::vector<Int128>& to, const std::vector<Int128>& from) {
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] = add_fixed(to[i], from[i]);
 }
 
 }  // namespace llmq

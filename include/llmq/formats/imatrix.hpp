@@ -87,6 +87,12 @@ struct Imatrix {
   std::string content_hash() const;
 };
 
+/// Over the importance of all columns of all entries; mean and deviation are 0 without any.
+struct ImportanceSummary {
+  double min = 0, max = 0, mean = 0, std = 0;
+};
+ImportanceSummary summarize_importance(const Imatrix& imatrix);
+
 enum class ImatrixFileFormat { hdf5, gguf, dat };
 
 /// Every format and its name, "hdf5" first.

@@ -65,6 +65,8 @@ std::unique_ptr<ModelSource> open_model(const std::filesystem::path& model);
 /// Rows in Hugging Face order for the forward pass; the source must outlive the loader.
 WeightLoader make_weight_loader(const ModelSource& source);
 RowLoader make_row_loader(const ModelSource& source);
+/// Rows of the embedding table, one a token id: hidden becomes [tokens, hidden_size].
+void embed_tokens(const ModelSource& source, std::span<const TokenId> ids, std::vector<float>& hidden);
 
 class GgufMetadata;
 /// general.* and architecture keys of an output file, tokenizer and provenance excluded.

@@ -9,5 +9,7 @@ namespace llmq {
 void install_interrupt_handlers(bool under_launcher);
 /// True once a stop was requested of this rank.
 bool interrupt_requested() noexcept;
+/// For work that keeps nothing of its own. @throws Error(interrupted) once a stop was requested.
+void stop_if_asked();
 
 }  // namespace llmq
