@@ -188,4 +188,32 @@ std::uint64_t Context::check_dataset(hid_t dataset, hid_t type, const char* name
   return count;
 }
 
+GroupHandle Context::create_group(hid_t parent, const std::string& name) const {
+  const PropertyHandle plist = timeless(H5P_GROUP_CREATE);
+  return GroupHandle(id(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
+}
+
+GroupHandle Context::open_group(hid_t parent, const std::string& name) const {
+  return GroupHandle(id(H5Gopen2(parent, name.c_str(), H5P_DEFAULT), "H5Gopen2"));
+}
+
+std::vector<std::string> Context::link_names(hid_t group) const {
+  constexpr std::uint64_t kMaxEntries = 1 << 20;
+  H5G_info_t info{};
+  ok(H5Gget_info(group, &info), "H5Gget_info");
+  if (info.nlinks > kMaxEntries) fail("has too many entries");
+  std::vector<std::string> names;
+  for (hsize_t i = 0; i < info.nlinks; ++i) {
+    const ssize_t length =
+        H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, nullptr, 0, H5P_DEFAULT);
+    if (length < 1 || length > 255) fail("an entry name is out of range");
+    std::string name(static_cast<std::size_t>(length) + 1, '\0');
+    H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT);
+    name.resize(static_cast<std::size_t>(length));
+    if (!is_valid_utf8(name)) fail("an entry name is not UTF-8");
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
 }  // namespace llmq::h5

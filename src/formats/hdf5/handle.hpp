@@ -80,6 +80,11 @@ class Context {
   /// safe.
   std::string make_image(const std::function<void(hid_t file)>& fill) const;
   FileHandle open(const std::string& path) const;
+  GroupHandle create_group(hid_t parent, const std::string& name) const;
+  GroupHandle open_group(hid_t parent, const std::string& name) const;
+  bool has(hid_t group, const char* name) const { return H5Lexists(group, name, H5P_DEFAULT) > 0; }
+  /// Names in a group, in order; UTF-8 and of bounded number and length, or the file is refused.
+  std::vector<std::string> link_names(hid_t group) const;
 
   template <typename T>
   void write_array(hid_t group, const char* name, std::span<const T> values,

@@ -21,19 +21,6 @@ namespace fs = std::filesystem;
 constexpr const char* kSchema = "llmq.imatrix";
 constexpr std::uint64_t kSchemaVersion = 2;
 constexpr std::uint64_t kOldestVersion = 1;  // without sensitivities and super weights
-constexpr std::uint64_t kMaxEntries = 1 << 20;
-
-h5::GroupHandle create_group(const h5::Context& context, hid_t parent, const std::string& name) {
-  const h5::PropertyHandle plist = context.timeless(H5P_GROUP_CREATE);
-  return h5::GroupHandle(
-      context.id(H5Gcreate2(parent, name.c_str(), H5P_DEFAULT, plist, H5P_DEFAULT), "H5Gcreate2"));
-}
-
-h5::GroupHandle open_group(const h5::Context& context, hid_t parent, const std::string& name) {
-  return h5::GroupHandle(context.id(H5Gopen2(parent, name.c_str(), H5P_DEFAULT), "H5Gopen2"));
-}
-
-bool has(hid_t group, const char* name) { return H5Lexists(group, name, H5P_DEFAULT) > 0; }
 
 void write_sensitivity(const h5::Context& context, hid_t group, const ImatrixEntry& entry) {
   const Sensitivity& values = entry.sensitivity;
@@ -48,7 +35,7 @@ void write_sensitivity(const h5::Context& context, hid_t group, const ImatrixEnt
 
 void write_entry(const h5::Context& context, hid_t parent, const std::string& name,
                  const ImatrixEntry& entry) {
-  const h5::GroupHandle group = create_group(context, parent, name);
+  const h5::GroupHandle group = context.create_group(parent, name);
   const hsize_t matrix[2] = {entry.n_mat, entry.in_features};
   const hsize_t row[1] = {entry.n_mat};
   context.write_array<std::uint64_t>(group, "counts", entry.counts, row);
@@ -63,18 +50,18 @@ constexpr std::uint64_t kSpikeFigures = 5;  // value, max_input, max_output, los
 
 /// Groups "0000", "0001", ... in the order found; covered weights by tensor.
 void write_super_weights(const h5::Context& context, hid_t file, const SuperWeights& weights) {
-  const h5::GroupHandle group = create_group(context, file, "super_weights");
+  const h5::GroupHandle group = context.create_group(file, "super_weights");
   const hsize_t one[1] = {1};
   context.write_array<double>(group, "coverage", std::span(&weights.coverage, 1), one);
-  const h5::GroupHandle covered = create_group(context, group, "covered");
+  const h5::GroupHandle covered = context.create_group(group, "covered");
   for (const auto& [name, indices] : weights.covered) {
     const hsize_t count[1] = {indices.size()};
     context.write_array<std::uint64_t>(covered, name.c_str(), indices, count);
   }
-  const h5::GroupHandle spikes = create_group(context, group, "spikes");
+  const h5::GroupHandle spikes = context.create_group(group, "spikes");
   for (std::size_t i = 0; i < weights.spikes.size(); ++i) {
     const SuperWeight& spike = weights.spikes[i];
-    const h5::GroupHandle item = create_group(context, spikes, fmt::format("{:04}", i));
+    const h5::GroupHandle item = context.create_group(spikes, fmt::format("{:04}", i));
     const double figures[kSpikeFigures] = {spike.value, spike.max_input, spike.max_output, spike.loss_change,
                                            spike.kl_divergence};
     const hsize_t count[1] = {kSpikeFigures};
@@ -97,7 +84,7 @@ void write_content(const h5::Context& context, hid_t file, const Imatrix& imatri
   context.write_number(file, "samples", imatrix.samples);
   context.write_text(file, "content_hash", imatrix.content_hash());
   {
-    const h5::GroupHandle entries = create_group(context, file, "entries");
+    const h5::GroupHandle entries = context.create_group(file, "entries");
     for (const auto& [name, entry] : imatrix.entries) write_entry(context, entries, name, entry);
   }
   if (imatrix.super_weights.searched) write_super_weights(context, file, imatrix.super_weights);
@@ -159,32 +146,15 @@ ImatrixEntry read_entry(const h5::Context& context, hid_t group, std::uint64_t m
   }
   entry.counts = context.read_array<std::uint64_t>(group, "counts", shape, max_elems);
   if (shape.size() != 1 || shape[0] != entry.n_mat) context.fail("dataset counts does not fit sum_sq");
-  if (has(group, "sum")) entry.sum = read_matrix<double>(context, group, "sum", entry, false, max_elems);
-  if (has(group, "sum_quad"))
+  if (context.has(group, "sum"))
+    entry.sum = read_matrix<double>(context, group, "sum", entry, false, max_elems);
+  if (context.has(group, "sum_quad"))
     entry.sum_quad = read_matrix<double>(context, group, "sum_quad", entry, true, max_elems);
-  if (has(group, "max_abs"))
+  if (context.has(group, "max_abs"))
     entry.max_abs = read_matrix<float>(context, group, "max_abs", entry, true, max_elems);
-  if (has(group, "sensitivity_columns"))
+  if (context.has(group, "sensitivity_columns"))
     entry.sensitivity = read_sensitivity(context, group, entry, max_elems);
   return entry;
-}
-
-std::vector<std::string> link_names(const h5::Context& context, hid_t group) {
-  H5G_info_t info{};
-  context.ok(H5Gget_info(group, &info), "H5Gget_info");
-  if (info.nlinks > kMaxEntries) context.fail("has too many entries");
-  std::vector<std::string> names;
-  for (hsize_t i = 0; i < info.nlinks; ++i) {
-    const ssize_t length =
-        H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, nullptr, 0, H5P_DEFAULT);
-    if (length < 1 || length > 255) context.fail("an entry name is out of range");
-    std::string name(static_cast<std::size_t>(length) + 1, '\0');
-    H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT);
-    name.resize(static_cast<std::size_t>(length));
-    if (!is_valid_utf8(name)) context.fail("an entry name is not UTF-8");
-    names.push_back(std::move(name));
-  }
-  return names;
 }
 
 std::vector<std::uint64_t> read_indices(const h5::Context& context, hid_t group, const std::string& name,
@@ -201,14 +171,14 @@ std::vector<std::uint64_t> read_indices(const h5::Context& context, hid_t group,
 SuperWeights read_super_weights(const h5::Context& context, hid_t file, std::uint64_t max_elems) {
   SuperWeights weights;
   weights.searched = true;
-  const h5::GroupHandle group = open_group(context, file, "super_weights");
+  const h5::GroupHandle group = context.open_group(file, "super_weights");
   weights.coverage = read_figures(context, group, "coverage", {1}, max_elems)[0];
-  const h5::GroupHandle covered = open_group(context, group, "covered");
-  for (const std::string& name : link_names(context, covered))
+  const h5::GroupHandle covered = context.open_group(group, "covered");
+  for (const std::string& name : context.link_names(covered))
     weights.covered[name] = read_indices(context, covered, name, max_elems);
-  const h5::GroupHandle spikes = open_group(context, group, "spikes");
-  for (const std::string& number : link_names(context, spikes)) {
-    const h5::GroupHandle item = open_group(context, spikes, number);
+  const h5::GroupHandle spikes = context.open_group(group, "spikes");
+  for (const std::string& number : context.link_names(spikes)) {
+    const h5::GroupHandle item = context.open_group(spikes, number);
     const std::vector<double> figures = read_figures(context, item, "figures", {kSpikeFigures}, max_elems);
     weights.spikes.push_back({context.read_text(item, "tensor"), context.read_number(item, "row"),
                               context.read_number(item, "column"), figures[0], figures[1], figures[2],
@@ -243,13 +213,14 @@ Imatrix read_imatrix_hdf5(const fs::path& path) {
   imatrix.tokenizer_hash = context.read_text(file, "tokenizer_hash");
   imatrix.ctx = context.read_number(file, "ctx");
   imatrix.samples = context.read_number(file, "samples");
-  const h5::GroupHandle entries = open_group(context, file, "entries");
-  for (const std::string& name : link_names(context, entries)) {
-    const h5::GroupHandle group = open_group(context, entries, name);
+  const h5::GroupHandle entries = context.open_group(file, "entries");
+  for (const std::string& name : context.link_names(entries)) {
+    const h5::GroupHandle group = context.open_group(entries, name);
     imatrix.entries[name] = read_entry(context, group, max_elems);
   }
   if (imatrix.entries.empty()) context.fail("holds no entry");
-  if (has(file, "super_weights")) imatrix.super_weights = read_super_weights(context, file, max_elems);
+  if (context.has(file, "super_weights"))
+    imatrix.super_weights = read_super_weights(context, file, max_elems);
   if (context.read_text(file, "content_hash") != imatrix.content_hash()) {
     context.fail("content does not match its hash: the file is damaged");
   }
