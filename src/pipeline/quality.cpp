@@ -112,8 +112,8 @@ std::vector<QualityResult> evaluate(const StageContext& context, const Evaluatio
   }
   if (evaluation.samples.samples.empty()) return results;
   context.log.status("Computing quality metrics...");
-  std::vector<const ModelSource*> models;
-  for (const auto& model : evaluation.candidates) models.push_back(model.get());
+  std::vector<Candidate> models;
+  for (const auto& model : evaluation.candidates) models.push_back({model.get(), std::nullopt});
   const auto scores = evaluate_candidates(context, evaluation.samples, *evaluation.original, models);
   if (!context.comm.is_root()) return results;
   for (std::size_t i = 0; i < results.size(); ++i) results[i].metrics = summarize_scores(scores[i]);

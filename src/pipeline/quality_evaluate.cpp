@@ -29,76 +29,103 @@ struct Walker {
   const ModelSource& source;
   std::unique_ptr<ForwardPass> pass;
   WeightLoader loader;
-  std::map<std::uint64_t, std::vector<float>> states;
+  std::map<std::uint64_t, std::vector<float>> states;  ///< by sample; empty: still those of the original
 
   explicit Walker(const ModelSource& model)
       : source(model), pass(make_forward_pass(model.spec())), loader(make_weight_loader(model)) {}
-
-  void run_head(const LayerWeights& head, std::uint64_t sample, std::size_t first, std::size_t rows,
-                std::vector<float>& logits) const {
-    const std::size_t hidden = source.spec().hidden_size;
-    logits.resize(rows * source.spec().vocab_size);
-    pass->run_head(head, std::span<const float>(states.at(sample)).subspan(first * hidden, rows * hidden),
-                   logits);
-  }
 };
 
 /// The original and some candidates through all layers over a wave, then the scores of every position.
 class WaveEvaluator {
  public:
   WaveEvaluator(const StageContext& context, const SampleSet& samples, const ModelSource& original,
-                std::span<const ModelSource* const> candidates)
-      : context_(context), samples_(samples) {
-    walkers_.push_back(std::make_unique<Walker>(original));
-    for (const ModelSource* candidate : candidates) walkers_.push_back(std::make_unique<Walker>(*candidate));
+                std::span<const Candidate> candidates)
+      : context_(context), samples_(samples), original_(original), candidates_(candidates) {
+    for (const Candidate& candidate : candidates) walkers_.push_back(std::make_unique<Walker>(*candidate.model));
   }
 
   /// One vector a candidate, by sample of the wave.
   std::vector<Scores> run(const std::vector<std::uint64_t>& wave,
                           const std::function<void(double)>& progress) {
-    for (const auto& walker : walkers_) {
-      walker->states.clear();
-      for (const std::uint64_t sample : wave) walker->states[sample];
-      parallel_for(wave.size(), context_.threads, [&](std::size_t i, std::size_t) {
-        embed_tokens(walker->source, samples_.samples[wave[i]], walker->states.at(wave[i]));
-      });
+    embed(original_, wave);
+    for (std::size_t i = 0; i < walkers_.size(); ++i) {
+      walkers_[i]->states.clear();
+      if (candidates_[i].differs_in_embedding()) embed(*walkers_[i], wave);
     }
-    const std::uint32_t n_layers = walkers_[0]->source.spec().n_layers;
+    const std::uint32_t n_layers = original_.source.spec().n_layers;
     for (std::uint32_t layer = 0; layer < n_layers; ++layer) {
-      for (const auto& walker : walkers_) {
-        const auto weights = walker->pass->load_layer(layer, walker->loader);
-        parallel_for(wave.size(), context_.threads, [&](std::size_t i, std::size_t) {
-          stop_if_asked();
-          walker->pass->run_layer(*weights, walker->states.at(wave[i]), {});
-        });
-      }
+      run_layer(layer, wave);
       progress(static_cast<double>(layer + 1) / (n_layers + 1));
     }
     return score(wave);
   }
 
  private:
-  std::vector<Scores> score(const std::vector<std::uint64_t>& wave) const {
-    std::vector<std::unique_ptr<LayerWeights>> heads;
-    for (const auto& walker : walkers_) heads.push_back(walker->pass->load_head(walker->loader));
-    const ScoredRange range = scored_range(samples_.ctx);
-    std::vector<Scores> scores(walkers_.size() - 1, Scores(wave.size() * (range.end - range.begin)));
+  void embed(Walker& walker, const std::vector<std::uint64_t>& wave) const {
+    walker.states.clear();
+    for (const std::uint64_t sample : wave) walker.states[sample];
+    parallel_for(wave.size(), context_.threads, [&](std::size_t i, std::size_t) {
+      embed_tokens(walker.source, samples_.samples[wave[i]], walker.states.at(wave[i]));
+    });
+  }
+
+  void advance(Walker& walker, const LayerWeights& weights, const std::vector<std::uint64_t>& wave) const {
     parallel_for(wave.size(), context_.threads, [&](std::size_t i, std::size_t) {
       stop_if_asked();
+      walker.pass->run_layer(weights, walker.states.at(wave[i]), {});
+    });
+  }
+
+  /// Those that differ here first, while the original's states are those before the layer; one layer's weights
+  /// are resident at a time.
+  void run_layer(std::uint32_t layer, const std::vector<std::uint64_t>& wave) {
+    for (std::size_t i = 0; i < walkers_.size(); ++i) {
+      if (!candidates_[i].differs_in_layer(layer)) continue;
+      Walker& walker = *walkers_[i];
+      if (walker.states.empty()) walker.states = original_.states;
+      advance(walker, *walker.pass->load_layer(layer, walker.loader), wave);
+    }
+    const auto weights = original_.pass->load_layer(layer, original_.loader);
+    for (std::size_t i = 0; i < walkers_.size(); ++i) {
+      if (!candidates_[i].differs_in_layer(layer) && !walkers_[i]->states.empty())
+        advance(*walkers_[i], *weights, wave);
+    }
+    advance(original_, *weights, wave);
+  }
+
+  std::vector<Scores> score(const std::vector<std::uint64_t>& wave) const {
+    const auto head = original_.pass->load_head(original_.loader);
+    std::vector<std::unique_ptr<LayerWeights>> own_heads(walkers_.size());
+    for (std::size_t i = 0; i < walkers_.size(); ++i) {
+      if (candidates_[i].differs_in_head()) own_heads[i] = walkers_[i]->pass->load_head(walkers_[i]->loader);
+    }
+    const ScoredRange range = scored_range(samples_.ctx);
+    std::vector<Scores> scores(walkers_.size(), Scores(wave.size() * (range.end - range.begin)));
+    parallel_for(wave.size(), context_.threads, [&](std::size_t i, std::size_t) {
       std::vector<float> logits_p;
       std::vector<float> logits_q;
       for (std::size_t begin = range.begin; begin < range.end; begin += kHeadRows) {
         const std::size_t rows = std::min(kHeadRows, range.end - begin);
         const std::size_t first = i * (range.end - range.begin) + begin - range.begin;
-        walkers_[0]->run_head(*heads[0], wave[i], begin, rows, logits_p);
-        for (std::size_t model = 1; model < walkers_.size(); ++model) {
-          walkers_[model]->run_head(*heads[model], wave[i], begin, rows, logits_q);
+        run_head(original_, *head, wave[i], begin, rows, logits_p);
+        for (std::size_t model = 0; model < walkers_.size(); ++model) {
+          stop_if_asked();
+          const Walker& walker = walkers_[model]->states.empty() ? original_ : *walkers_[model];
+          run_head(walker, own_heads[model] ? *own_heads[model] : *head, wave[i], begin, rows, logits_q);
           score_rows(logits_p, logits_q, std::span(samples_.samples[wave[i]]).subspan(begin + 1, rows),
-                     std::span(scores[model - 1]).subspan(first, rows));
+                     std::span(scores[model]).subspan(first, rows));
         }
       }
     });
     return scores;
+  }
+
+  static void run_head(const Walker& walker, const LayerWeights& head, std::uint64_t sample, std::size_t first,
+                       std::size_t rows, std::vector<float>& logits) {
+    const ModelSpec& spec = walker.source.spec();
+    logits.resize(rows * spec.vocab_size);
+    const std::span<const float> states = walker.states.at(sample);
+    walker.pass->run_head(head, states.subspan(first * spec.hidden_size, rows * spec.hidden_size), logits);
   }
 
   static void score_rows(std::span<const float> logits_p, std::span<const float> logits_q,
@@ -112,7 +139,9 @@ class WaveEvaluator {
 
   const StageContext& context_;
   const SampleSet& samples_;
-  std::vector<std::unique_ptr<Walker>> walkers_;  ///< the original first
+  Walker original_;
+  std::span<const Candidate> candidates_;
+  std::vector<std::unique_ptr<Walker>> walkers_;  ///< of the candidates
 };
 
 WaveDemand measure_demand(const StageContext& context, const ModelSource& original, std::uint64_t ctx) {
@@ -134,9 +163,11 @@ WaveDemand measure_demand(const StageContext& context, const ModelSource& origin
 
 /// One vector of scores a candidate over the samples in `mine`, in that order. Local.
 std::vector<Scores> evaluate_mine(const StageContext& context, const SampleSet& samples,
-                                  const ModelSource& original, std::span<const ModelSource* const> candidates,
+                                  const ModelSource& original, std::span<const Candidate> candidates,
                                   const std::vector<std::uint64_t>& mine, ProgressBar& bar) {
-  const WaveDemand demand = measure_demand(context, original, samples.ctx);
+  WaveDemand demand = measure_demand(context, original, samples.ctx);
+  demand.own_heads = static_cast<std::uint64_t>(std::count_if(
+      candidates.begin(), candidates.end(), [](const Candidate& one) { return one.differs_in_head(); }));
   const WavePlan plan = plan_waves(demand, candidates.size(), context.memory_limit_bytes);
   if (plan.candidates == 0) require_memory(context, wave_bytes(demand, 1), "the quality plan");
   if (plan.candidates < candidates.size()) {
@@ -191,7 +222,8 @@ Scores gather_in_order(const Communicator& comm, const SampleSet& samples, const
 
 std::uint64_t wave_bytes(const WaveDemand& demand, std::size_t candidates) noexcept {
   // Loading a layer or a head holds one tensor twice for a moment.
-  return demand.program + std::max(2 * demand.layer, (candidates + 2) * demand.head) +
+  const std::uint64_t heads = std::min<std::uint64_t>(candidates, demand.own_heads) + 2;
+  return demand.program + std::max(2 * demand.layer, heads * demand.head) +
          demand.threads * (demand.thread + (candidates + 1) * demand.state);
 }
 
@@ -205,7 +237,7 @@ WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint6
 
 std::vector<Scores> evaluate_candidates(const StageContext& context, const SampleSet& samples,
                                         const ModelSource& original,
-                                        std::span<const ModelSource* const> candidates) {
+                                        std::span<const Candidate> candidates) {
   const std::vector<std::uint64_t> mine =
       samples_of_group(static_cast<std::uint32_t>(context.comm.rank()),
                        static_cast<std::uint32_t>(context.comm.size()), samples.samples.size());

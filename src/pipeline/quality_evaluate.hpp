@@ -4,6 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -22,6 +25,25 @@ struct WaveDemand {
   std::uint64_t thread = 0;   ///< scratch and logits of one thread
   std::uint64_t state = 0;    ///< hidden state of one sample of one model
   std::uint64_t threads = 1;
+  std::uint64_t own_heads = std::numeric_limits<std::uint64_t>::max();  ///< candidates with another head
+};
+
+/// Where the weights of a candidate are not those of the original.
+struct ModelDifference {
+  bool embedding = false;
+  std::set<std::uint32_t> layers;
+  bool head = false;
+};
+
+/// A model to judge. Where it does not differ it is not run: it has the original's states up to its first
+/// other layer, and the original's weights behind it.
+struct Candidate {
+  const ModelSource* model = nullptr;
+  std::optional<ModelDifference> difference;  ///< none: everywhere
+
+  bool differs_in_embedding() const { return !difference || difference->embedding; }
+  bool differs_in_layer(std::uint32_t layer) const { return !difference || difference->layers.contains(layer); }
+  bool differs_in_head() const { return !difference || difference->head; }
 };
 
 /// Candidates that go through the model together, and the samples that do so at once.
@@ -41,6 +63,6 @@ WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint6
 std::vector<std::vector<PositionScore>> evaluate_candidates(const StageContext& context,
                                                             const SampleSet& samples,
                                                             const ModelSource& original,
-                                                            std::span<const ModelSource* const> candidates);
+                                                            std::span<const Candidate> candidates);
 
 }  // namespace llmq

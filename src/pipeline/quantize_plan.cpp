@@ -10,6 +10,8 @@
 #include "llmq/core/error.hpp"
 #include "llmq/quant/codec.hpp"
 
+#include "pipeline/tensor_importance.hpp"
+
 namespace llmq {
 namespace {
 
@@ -62,22 +64,12 @@ void attach_importance(const Imatrix& imatrix, QuantizePlan& plan) {
   std::size_t matched = 0;
   for (PlannedTensor& tensor : plan.tensors) {
     if (!tensor.quantized) continue;
-    const auto found = imatrix.entries.find(tensor.source->name);
-    if (found == imatrix.entries.end()) {
+    auto importance = importance_of(imatrix, *tensor.source);
+    if (!importance) {
       if (tensor.source->layer >= 0) plan.uncovered.push_back(tensor.source->name);
       continue;
     }
-    const ImatrixEntry& stored = found->second;
-    const auto entry = fit_entry(stored, tensor.source->ne[0], tensor.source->ne[2]);
-    if (!entry && tensor.source->name == "token_embd.weight") continue;
-    if (!entry) {
-      throw Error(ExitCode::imatrix,
-                  fmt::format("imatrix entry {} has {} x {} columns, the model has {} x {}", found->first,
-                              stored.n_mat, stored.in_features, tensor.source->ne[2], tensor.source->ne[0]),
-                  "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
-    }
-    for (std::uint64_t mat = 0; mat < entry->n_mat; ++mat)
-      tensor.importance.push_back(entry->importance(mat));
+    tensor.importance = std::move(importance->columns);
     ++matched;
   }
   const bool any_quantized = std::any_of(plan.tensors.begin(), plan.tensors.end(),

@@ -179,10 +179,11 @@ std::vector<SuperWeight> prove(const StageContext& context, const ModelSource& s
   SampleSet some = samples;
   some.samples.resize(std::min(kProofSamples, samples.samples.size()));
   std::vector<std::unique_ptr<PatchedSource>> without;
-  std::vector<const ModelSource*> models;
+  std::vector<Candidate> models;
   for (const SuperWeight& candidate : candidates) {
     without.push_back(std::make_unique<PatchedSource>(source, zeroed(std::span(&candidate, 1))));
-    models.push_back(without.back().get());
+    const auto layer = static_cast<std::uint32_t>(source.find(candidate.tensor)->layer);
+    models.push_back({without.back().get(), ModelDifference{false, {layer}, false}});
   }
   const auto scores = evaluate_candidates(context, some, source, models);
   std::vector<SuperWeight> proved;

@@ -1,0 +1,63 @@
+#include "pipeline/result_journal.hpp"
+
+#include <bit>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "llmq/core/hash.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{1} << 32;
+constexpr std::uint64_t kMostNumbers = 4096;
+constexpr std::size_t kHead = 2;  // unit, how many numbers; behind these a checksum of all before it
+
+std::uint64_t checksum_of(std::span<const std::uint64_t> words) { return checksum64(std::as_bytes(words)); }
+
+}  // namespace
+
+ResultJournal::ResultJournal(const std::optional<fs::path>& directory, const std::string& name, int rank) {
+  if (!directory) return;
+  for (int start = 0;; ++start) {
+    const fs::path path = *directory / fmt::format("{}.{}.{}", name, start, rank);
+    if (fs::exists(path)) continue;
+    file_ = File(path, File::Mode::append);
+    return;
+  }
+}
+
+void ResultJournal::record(std::uint64_t unit, std::span<const double> result) {
+  std::vector<std::uint64_t> words = {unit, result.size()};
+  for (const double value : result) words.push_back(std::bit_cast<std::uint64_t>(value));
+  words.push_back(checksum_of(words));
+  const std::lock_guard lock(mutex_);
+  results_[unit].assign(result.begin(), result.end());
+  if (file_.is_open()) file_.append(std::as_bytes(std::span(words)));
+}
+
+UnitResults ResultJournal::read_all(const fs::path& directory, const std::string& name) {
+  UnitResults found;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    if (!entry.path().filename().string().starts_with(name + ".")) continue;
+    const std::string bytes = read_file(entry.path(), kMaxJournalBytes, 7);
+    std::vector<std::uint64_t> words(bytes.size() / sizeof(std::uint64_t));
+    std::memcpy(words.data(), bytes.data(), words.size() * sizeof(std::uint64_t));
+    for (std::size_t at = 0; at + kHead < words.size();) {
+      const std::uint64_t count = words[at + 1];
+      if (count > kMostNumbers || at + kHead + count >= words.size()) break;  // torn
+      const std::span<const std::uint64_t> record(words.data() + at, kHead + count);
+      if (words[at + kHead + count] != checksum_of(record)) break;
+      std::vector<double>& result = found[words[at]];
+      result.clear();
+      for (const std::uint64_t word : record.subspan(kHead)) result.push_back(std::bit_cast<double>(word));
+      at += kHead + count + 1;
+    }
+  }
+  return found;
+}
+
+}  // namespace llmq

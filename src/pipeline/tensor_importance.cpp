@@ -1,0 +1,42 @@
+#include "pipeline/tensor_importance.hpp"
+
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+
+namespace llmq {
+namespace {
+
+std::vector<float> mean_inputs(const ImatrixEntry& entry, std::uint64_t mat) {
+  std::vector<float> means(entry.in_features, 0.0F);
+  const auto count = static_cast<double>(entry.counts[mat]);
+  if (count == 0) return means;
+  for (std::uint64_t j = 0; j < entry.in_features; ++j)
+    means[j] = static_cast<float>(entry.sum[mat * entry.in_features + j] / count);
+  return means;
+}
+
+}  // namespace
+
+std::optional<TensorImportance> importance_of(const Imatrix& imatrix, const ModelTensor& tensor) {
+  const auto found = imatrix.entries.find(tensor.name);
+  if (found == imatrix.entries.end()) return std::nullopt;
+  const ImatrixEntry& stored = found->second;
+  const auto entry = fit_entry(stored, tensor.ne[0], tensor.ne[2]);
+  if (!entry && tensor.name == "token_embd.weight") return std::nullopt;
+  if (!entry) {
+    throw Error(ExitCode::imatrix,
+                fmt::format("imatrix entry {} has {} x {} columns, the model has {} x {}", found->first,
+                            stored.n_mat, stored.in_features, tensor.ne[2], tensor.ne[0]),
+                "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
+  }
+  TensorImportance importance;
+  const bool with_means = !entry->sum.empty() && entry->sensitivity.empty();
+  for (std::uint64_t mat = 0; mat < entry->n_mat; ++mat) {
+    importance.columns.push_back(entry->importance(mat));
+    if (with_means) importance.means.push_back(mean_inputs(*entry, mat));
+  }
+  return importance;
+}
+
+}  // namespace llmq
