@@ -6,9 +6,8 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
 #include "llmq/core/json.hpp"
+#include "llmq/core/json_schema.hpp"
 #include "llmq/embedded/schemas.hpp"
-
-#include "pipeline/json_schema.hpp"
 
 namespace llmq {
 namespace {
@@ -20,14 +19,6 @@ constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 20;
 const JsonSchema& schema() {
   static const JsonSchema parsed(embedded_layer_bits_schema());
   return parsed;
-}
-
-/// What the schema says of the value at `path`: the description of the innermost part it describes.
-std::string expected_at(const std::vector<std::string>& path) {
-  const json* at = &schema().document();
-  for (const std::string& key : path)
-    at = at->contains("items") ? &(*at)["items"] : &(*at)["properties"][key];
-  return (*at)["description"];
 }
 
 [[noreturn]] void fail(const std::filesystem::path& file, const std::string& pointer, std::string_view reason,
@@ -51,7 +42,7 @@ void check_schema(const json& document, const std::filesystem::path& file) {
       break;
   }
   const std::string expected =
-      failure->path.empty() ? "an object with version and rules" : expected_at(failure->path);
+      failure->path.empty() ? "an object with version and rules" : schema().described(failure->path);
   fail(file, failure->pointer(), fmt::format("expected {}, found {}", expected, failure->shown), kSee);
 }
 

@@ -4,10 +4,9 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "llmq/core/json_schema.hpp"
 #include "llmq/embedded/schemas.hpp"
 #include "llmq/pipeline/job.hpp"
-
-#include "pipeline/json_schema.hpp"
 
 namespace llmq::job {
 namespace {

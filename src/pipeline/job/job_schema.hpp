@@ -5,7 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "pipeline/json_schema.hpp"
+#include "llmq/core/json_schema.hpp"
 
 namespace llmq::job {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/json_schema.hpp"
+#include "llmq/core/json_schema.hpp"
 
 namespace llmq::job {
 namespace {

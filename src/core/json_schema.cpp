@@ -1,5 +1,5 @@
 // The only file that sees valijson, whose headers are heavy.
-#include "pipeline/json_schema.hpp"
+#include "llmq/core/json_schema.hpp"
 
 #include <algorithm>
 
@@ -48,6 +48,24 @@ JsonSchema::JsonSchema(std::string_view text) : parsed_(std::make_unique<Parsed>
 JsonSchema::~JsonSchema() = default;
 
 const json& JsonSchema::document() const noexcept { return parsed_->document; }
+
+std::string JsonSchema::described(const std::vector<std::string>& path) const {
+  const json* at = &parsed_->document;
+  std::string text = at->value("description", "");
+  for (const std::string& key : path) {
+    const auto properties = at->find("properties");
+    if (properties != at->end() && properties->contains(key))
+      at = &(*properties)[key];
+    else if (const auto other = at->find("additionalProperties"); other != at->end() && other->is_object())
+      at = &*other;
+    else if (const auto items = at->find("items"); items != at->end())
+      at = &*items;
+    else
+      break;
+    text = at->value("description", text);
+  }
+  return text;
+}
 
 std::optional<SchemaFailure> JsonSchema::check(const json& document) const {
   valijson::Validator validator(valijson::Validator::kStrongTypes);

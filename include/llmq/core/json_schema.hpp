@@ -34,6 +34,9 @@ class JsonSchema {
   JsonSchema& operator=(const JsonSchema&) = delete;
 
   const nlohmann::json& document() const noexcept;
+  /// The schema's description of what stands at `path` of a document ("a number from 1.5 to 16"), found
+  /// through properties, items and additionalProperties; that of the innermost part it describes.
+  std::string described(const std::vector<std::string>& path) const;
   /// Nothing when `document` is valid.
   std::optional<SchemaFailure> check(const nlohmann::json& document) const;
 
