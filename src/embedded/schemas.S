@@ -4,10 +4,15 @@
     .global llmq_job_schema_end
     .global llmq_layer_bits_schema_begin
     .global llmq_layer_bits_schema_end
+    .global llmq_dqprofile_schema_begin
+    .global llmq_dqprofile_schema_end
 llmq_job_schema_begin:
     .incbin "job.schema.json"
 llmq_job_schema_end:
 llmq_layer_bits_schema_begin:
     .incbin "layer-bits.schema.json"
 llmq_layer_bits_schema_end:
+llmq_dqprofile_schema_begin:
+    .incbin "dqprofile.schema.json"
+llmq_dqprofile_schema_end:
     .section .note.GNU-stack,"",%progbits

@@ -9,5 +9,7 @@ namespace llmq {
 std::string_view embedded_job_schema() noexcept;
 /// Draft 7, of the files that --layer-bits names (docs/formats/layer-bits.md).
 std::string_view embedded_layer_bits_schema() noexcept;
+/// Draft 7, of .dqprofile files (docs/profiles.md).
+std::string_view embedded_dqprofile_schema() noexcept;
 
 }  // namespace llmq
