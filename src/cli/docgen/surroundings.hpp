@@ -15,6 +15,11 @@ struct Described {
 inline constexpr Described kEnvironment[] = {
     {"LLM_QUANTIZE_CHECKPOINT_DIR",
      "Directory of unfinished work where --checkpoint-dir is not given (default: ./.checkpoint)."},
+    {"LLM_QUANTIZE_PROFILE_DIR",
+     "Directory of your own .dqprofile files (default: ~/.config/llm-quantize/profiles)."},
+    {"LLM_QUANTIZE_IMATRIX_CACHE",
+     "Directory of importance matrices that are computed on the fly, for reuse (default: "
+     "~/.cache/llm-quantize/imatrix)."},
     {"LLM_QUANTIZE_QUALITY_THRESHOLD",
      "Growth of the perplexity in percent above which the quality commands warn (default: 20)."},
     {"LLM_QUANTIZE_KERNELS",
