@@ -2,6 +2,10 @@
 
 #include <cstdlib>
 
+#include <fmt/format.h>
+
+#include "llmq/core/error.hpp"
+
 namespace llmq::cli {
 namespace {
 
@@ -22,6 +26,18 @@ fs::path profile_directory() {
 
 fs::path imatrix_cache_directory() {
   return directory("LLM_QUANTIZE_IMATRIX_CACHE", ".cache/llm-quantize/imatrix");
+}
+
+double quality_threshold_pct() {
+  constexpr double kDefault = 20;
+  const char* text = std::getenv("LLM_QUANTIZE_QUALITY_THRESHOLD");
+  if (text == nullptr || *text == '\0') return kDefault;
+  char* end = nullptr;
+  const double threshold = std::strtod(text, &end);
+  if (*end == '\0' && threshold >= 0) return threshold;
+  throw Error(ExitCode::invalid_arguments,
+              fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
+              "Set it to a number such as 20");
 }
 
 }  // namespace llmq::cli

@@ -1,4 +1,4 @@
-// Directories that the environment names, and where they are when it does not.
+// What the environment says, and what holds when it does not.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,5 +10,9 @@ namespace llmq::cli {
 std::filesystem::path profile_directory();
 /// LLM_QUANTIZE_IMATRIX_CACHE, else ~/.cache/llm-quantize/imatrix; empty without a home.
 std::filesystem::path imatrix_cache_directory();
+
+/// LLM_QUANTIZE_QUALITY_THRESHOLD, else 20: percent that perplexity may rise.
+/// @throws Error(invalid_arguments) for what is no percentage.
+double quality_threshold_pct();
 
 }  // namespace llmq::cli

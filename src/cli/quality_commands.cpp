@@ -1,6 +1,5 @@
 #include "cli/quality_commands.hpp"
 
-#include <cstdlib>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -9,6 +8,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/pipeline/output_place.hpp"
 
+#include "cli/environment.hpp"
 #include "cli/render.hpp"
 #include "cli/render_quality.hpp"
 
@@ -16,19 +16,6 @@ namespace llmq::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr double kDefaultQualityThresholdPct = 20;
-
-double quality_threshold_pct() {
-  const char* text = std::getenv("LLM_QUANTIZE_QUALITY_THRESHOLD");
-  if (text == nullptr || *text == '\0') return kDefaultQualityThresholdPct;
-  char* end = nullptr;
-  const double threshold = std::strtod(text, &end);
-  if (*end == '\0' && threshold >= 0) return threshold;
-  throw Error(ExitCode::invalid_arguments,
-              fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
-              "Set it to a number such as 20");
-}
 
 /// `of` names the file where there are several.
 void warn_above_threshold(const QualityResult& result, const std::string& of, Log& log) {

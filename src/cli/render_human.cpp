@@ -57,6 +57,20 @@ std::string super_weight_rows(const AnalyzeResult& result) {
   return text;
 }
 
+std::string dynamic_rows(const DynamicResult& dynamic) {
+  std::string text = row("profile", fmt::format("{} (target: {})", dynamic.profile, dynamic.target));
+  if (dynamic.measured) {
+    text += row("predicted KL", fmt::format("{:.4g} (nothing within the limits is predicted below {:.4g})",
+                                            dynamic.predicted_kld, dynamic.bound_kld));
+    if (dynamic.stock)
+      text += row("best level that fits", fmt::format("{}: {:.4g}", dynamic.stock->level, dynamic.stock->predicted_kld));
+  }
+  for (std::size_t i = 0; i < dynamic.decision.size(); ++i) text += row(i == 0 ? "tried" : "", dynamic.decision[i]);
+  text += row("importance matrix", dynamic.imatrix.string());
+  text += row("error table", fmt::format("{}{}", dynamic.atlas.string(), dynamic.errors_reused && dynamic.probes_reused ? " (of an earlier run)" : ""));
+  return text;
+}
+
 }  // namespace
 
 std::string human(const QuantizeResult& result) {
@@ -69,6 +83,7 @@ std::string human(const QuantizeResult& result) {
   text += row("of the original", fmt::format("{:.1f} % ({} of {})", 100 * result.compression_ratio,
                                              format_size(result.original_bytes), result.original_dtype));
   text += row("bits per weight", fmt::format("{:.3f}", result.effective_bpw));
+  if (result.dynamic) text += dynamic_rows(*result.dynamic);
   if (result.dry_run) {
     text += row("head and padding", fmt::format("{} + {} bytes", format_count(result.head_bytes),
                                                 format_count(result.padding_bytes)));

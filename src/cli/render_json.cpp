@@ -41,6 +41,34 @@ Json fallback_cost(const QuantizedTensor& tensor) {
   return {{"bytes", tensor.fallback_bytes}, {"bits_per_weight", tensor.fallback_bpw}};
 }
 
+/// What level dynamic adds.
+void add_dynamic(const DynamicResult& dynamic, Json& document) {
+  Json layers = Json::array();
+  for (const LayerSummary& layer : dynamic.layers) {
+    layers.push_back({{"layer_name", layer.layer_name},
+                      {"bit_width", layer.bit_width},
+                      {"parameter_count", layer.parameter_count},
+                      {"is_protected", layer.is_protected}});
+  }
+  document["profile"] = dynamic.profile;
+  document["layer_summary"] = layers;
+  document["prediction"] = {{"kld", dynamic.predicted_kld},
+                            {"bound", dynamic.bound_kld},
+                            {"measured_changes", dynamic.measured},
+                            {"stock_level", dynamic.stock ? Json(dynamic.stock->level) : Json(nullptr)},
+                            {"stock_kld", dynamic.stock ? Json(dynamic.stock->predicted_kld) : Json(nullptr)}};
+  document["dynamic"] = {
+      {"target", dynamic.target},
+      {"decision", dynamic.decision},
+      {"imatrix", {{"path", dynamic.imatrix.string()}, {"reused", dynamic.imatrix_reused}}},
+      {"error_table",
+       {{"path", dynamic.atlas.string()},
+        {"reused", dynamic.errors_reused},
+        {"seconds", dynamic.error_table_seconds}}},
+      {"single_changes", {{"reused", dynamic.probes_reused}, {"seconds", dynamic.probe_seconds}}},
+      {"allocation_seconds", dynamic.allocation_seconds}};
+}
+
 }  // namespace
 
 std::string json(const QuantizeResult& result, const Warnings& warnings) {
@@ -55,7 +83,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
          {"elements", tensor.elements},
          {"bytes", tensor.bytes}});
   }
-  return text({{"status", result.dry_run ? "planned" : "success"},
+  Json document = {{"status", result.dry_run ? "planned" : "success"},
                {"output_path", result.output_path.string()},
                {"format", "gguf"},
                {"quantization_level", result.level},
@@ -74,8 +102,10 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
                {"units", {{"total", result.units}, {"resumed", result.units_resumed}}},
                {"phase_seconds", result.phase_seconds},
                {"timeline", timeline_json(result.timelines)},
-               {"tensors", tensors},
-               {"warnings", warnings}});
+               {"tensors", tensors}};
+  if (result.dynamic) add_dynamic(*result.dynamic, document);
+  document["warnings"] = warnings;
+  return text(document);
 }
 
 std::string json(const AnalyzeResult& result, const Warnings& warnings) {

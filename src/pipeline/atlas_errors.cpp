@@ -69,8 +69,8 @@ class ErrorTable {
           job_.enabled() ? std::optional(job_.path()) : std::nullopt, kJournal, context_.comm.rank());
     });
     work(pending, costs);
-    share(known);
-    fill(known, atlas);
+    collect(known);
+    if (context_.comm.is_root()) fill(known, atlas);
   }
 
  private:
@@ -178,33 +178,21 @@ class ErrorTable {
     return sums;
   }
 
-  /// Every rank's results to every rank.
-  void share(UnitResults& known) const {
+  /// Every rank's results to rank 0.
+  void collect(UnitResults& known) const {
     std::vector<double> flat;
     for (const auto& [unit, sums] : journal_->results()) {
       flat.push_back(static_cast<double>(unit));
       flat.insert(flat.end(), sums.begin(), sums.end());
     }
     const auto gathered = context_.comm.gather(std::span<const double>(flat), "collect errors");
-    for (const std::vector<double>& part : gathered) {  // rank 0
+    for (const std::vector<double>& part : gathered) {
       for (std::size_t at = 0; at < part.size();) {
         const auto unit = static_cast<std::size_t>(part[at]);
         known[unit].assign(part.begin() + static_cast<std::ptrdiff_t>(at + 1),
                            part.begin() + static_cast<std::ptrdiff_t>(at + 1 + sums_of(unit)));
         at += 1 + sums_of(unit);
       }
-    }
-    for (std::size_t unit = 0; unit < units_.size(); ++unit) {
-      std::vector<double>& sums = known[unit];
-      sums.resize(sums_of(unit), 0.0);
-    }
-    std::vector<double> all;
-    for (const auto& [unit, sums] : known) all.insert(all.end(), sums.begin(), sums.end());
-    context_.comm.broadcast(std::span(all), 0, "share errors");
-    std::size_t at = 0;
-    for (auto& [unit, sums] : known) {
-      std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(at), sums.size(), sums.begin());
-      at += sums.size();
     }
   }
 

@@ -34,8 +34,8 @@ std::vector<std::uint64_t> sample_rows(const ModelTensor& tensor, std::uint64_t 
 double output_error(std::span<const float> row, std::span<const float> decoded,
                     std::span<const float> importance, std::span<const float> means) noexcept;
 
-/// Collective; every rank ends with the same cells and power, whatever the ranks. Finished parts are kept in
-/// `job` and taken up again. Tensors of `atlas` that no task names stay as they are.
+/// Collective; cells and power go into rank 0's `atlas`, the same whatever the ranks. Finished parts are kept in
+/// `job` and taken up again. What `atlas` has of other tensors and types stays.
 /// @throws Error(validation) for weights that are not finite, Error(interrupted).
 void measure_errors(const StageContext& context, const ModelSource& source, std::span<const AtlasTask> tasks,
                     std::uint64_t row_limit, const JobDirectory& job, Atlas& atlas);

@@ -164,7 +164,8 @@ WaveDemand measure_demand(const StageContext& context, const ModelSource& origin
 /// One vector of scores a candidate over the samples in `mine`, in that order. Local.
 std::vector<Scores> evaluate_mine(const StageContext& context, const SampleSet& samples,
                                   const ModelSource& original, std::span<const Candidate> candidates,
-                                  const std::vector<std::uint64_t>& mine, ProgressBar& bar) {
+                                  const std::vector<std::uint64_t>& mine,
+                                  const std::function<void(double)>& progress) {
   WaveDemand demand = measure_demand(context, original, samples.ctx);
   demand.own_heads = static_cast<std::uint64_t>(std::count_if(
       candidates.begin(), candidates.end(), [](const Candidate& one) { return one.differs_in_head(); }));
@@ -190,7 +191,7 @@ std::vector<Scores> evaluate_mine(const StageContext& context, const SampleSet& 
         const double whole =
             (static_cast<double>(first * mine.size()) + static_cast<double>(group.size()) * samples_done) /
             all;
-        bar.update(static_cast<std::uint64_t>(whole * static_cast<double>(samples.samples.size())), whole);
+        progress(whole);
       });
       for (std::size_t i = 0; i < part.size(); ++i)
         scores[first + i].insert(scores[first + i].end(), part[i].begin(), part[i].end());
@@ -237,15 +238,21 @@ WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint6
 
 std::vector<Scores> evaluate_candidates(const StageContext& context, const SampleSet& samples,
                                         const ModelSource& original,
-                                        std::span<const Candidate> candidates) {
+                                        std::span<const Candidate> candidates,
+                                        const std::function<void(double)>& progress) {
   const std::vector<std::uint64_t> mine =
       samples_of_group(static_cast<std::uint32_t>(context.comm.rank()),
                        static_cast<std::uint32_t>(context.comm.size()), samples.samples.size());
-  ProgressBar bar(context.log, "Evaluating", samples.samples.size(), "chunks");
+  std::optional<ProgressBar> bar;
+  if (!progress) bar.emplace(context.log, "Evaluating", samples.samples.size(), "chunks");
+  const auto show = [&](double whole) {
+    if (progress) return progress(whole);
+    bar->update(static_cast<std::uint64_t>(whole * static_cast<double>(samples.samples.size())), whole);
+  };
   std::vector<Scores> scores;
   context.comm.together("evaluate",
-                        [&] { scores = evaluate_mine(context, samples, original, candidates, mine, bar); });
-  bar.finish();
+                        [&] { scores = evaluate_mine(context, samples, original, candidates, mine, show); });
+  if (bar) bar->finish();
   for (Scores& one : scores) one = gather_in_order(context.comm, samples, one);
   return scores;
 }

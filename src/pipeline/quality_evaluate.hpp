@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <set>
@@ -60,9 +61,11 @@ WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint6
 /// Collective. Scores of every position in sample order, one vector a candidate; filled on rank 0 only. The
 /// original runs once for all candidates that fit into memory together; ranks and memory never change a
 /// figure. @throws Error(out_of_memory) when not even one candidate fits, Error(interrupted).
+/// @param progress  told the share of the work that this rank has done; none: a bar of its own
 std::vector<std::vector<PositionScore>> evaluate_candidates(const StageContext& context,
                                                             const SampleSet& samples,
                                                             const ModelSource& original,
-                                                            std::span<const Candidate> candidates);
+                                                            std::span<const Candidate> candidates,
+                                                            const std::function<void(double)>& progress = {});
 
 }  // namespace llmq

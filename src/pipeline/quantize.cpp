@@ -16,6 +16,7 @@
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/quant/codec.hpp"
 
+#include "pipeline/dynamic.hpp"
 #include "pipeline/job_directory.hpp"
 #include "pipeline/quantize_estimate.hpp"
 #include "pipeline/quantize_run.hpp"
@@ -42,13 +43,13 @@ const FileLevel& require_level(const std::string& name) {
   return *level;
 }
 
-fs::path output_path(const QuantizeOptions& options, const FileLevel& level) {
+fs::path output_path(const QuantizeOptions& options, std::string_view level) {
   if (options.output_name.find('/') != std::string::npos) {
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("output name \"{}\" must not contain a slash", options.output_name),
                 "Put the directory into --output-dir");
   }
-  return quantized_path(options.model, level.name, options.output_dir, options.output_name);
+  return quantized_path(options.model, level, options.output_dir, options.output_name);
 }
 
 void check_output(const QuantizeOptions& options, const fs::path& output) {
@@ -89,11 +90,11 @@ QuantizedTensor describe(const PlannedTensor& tensor) {
   return described;
 }
 
-QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, const FileLevel& level,
+QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, const std::string& level,
                         const fs::path& output) {
   QuantizeResult result;
   result.output_path = output;
-  result.level = level.name;
+  result.level = level;
   result.file_bytes = plan.file_bytes;
   result.original_bytes = source.stored_bytes();
   result.original_dtype = source.spec().torch_dtype;
@@ -165,24 +166,37 @@ PlanChanges all_changes(const QuantizeOptions& options) {
   return changes;
 }
 
+/// Head and padding of a plan, and its tensors that are not quantized.
+std::uint64_t fixed_bytes(const QuantizePlan& plan) {
+  std::uint64_t bytes = plan.file_bytes;
+  const std::uint64_t alignment = plan.header.alignment;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.quantized) bytes -= (tensor.size_bytes + alignment - 1) / alignment * alignment;
+  }
+  return bytes;
+}
+
 /// What a message about another run can show; the hash of what is longer.
 std::string short_form(const std::string& text) {
   constexpr std::size_t kMost = 1000;
   return text.size() <= kMost ? text : "sha256:" + Sha256().field(text).hex();
 }
 
-JobIdentity identify(const FileLevel& level, const Imatrix* imatrix, const PlanChanges& changes,
+JobIdentity identify(const PlanRecipe& recipe, const Imatrix* imatrix, const PlanChanges& changes,
                      const QuantizePlan& plan, const std::string& fingerprint) {
   JobIdentity identity("quantize");
   identity.add("version", LLMQ_VERSION);
   identity.add("model", fingerprint);
-  identity.add("level", std::string(level.name));
+  identity.add("level", recipe.name);
   identity.add("imatrix", imatrix == nullptr ? "none" : imatrix->content_hash());
   identity.add("type rules", short_form(changes.types.description()));
   std::string metadata;
   for (const MetadataOverride& change : changes.metadata)
     metadata += fmt::format("{}{:?}", metadata.empty() ? "" : " ", change.description());
   identity.add("override-kv", short_form(metadata));
+  Sha256 types;
+  for (const TypeChoice& choice : recipe.choices) types.field(type_name(choice.type));
+  identity.add("types", "sha256:" + types.hex());
   identity.add("file_bytes", std::to_string(plan.file_bytes));
   return identity;
 }
@@ -205,34 +219,57 @@ fs::path quantized_path(const fs::path& model, std::string_view level, const fs:
 
 QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  const FileLevel& level = require_level(options.level);
-  const fs::path output = output_path(options, level);
-  if (!options.calibration_data.empty() || options.calibration_samples) {
+  const FileLevel* level = options.dynamic ? nullptr : &require_level(options.level);
+  const std::string level_name = level == nullptr ? "dynamic" : std::string(level->name);
+  const fs::path output = output_path(options, level_name);
+  if (level != nullptr && (!options.calibration_data.empty() || options.calibration_samples)) {
     context.log.warn(
-        fmt::format("calibration options have no effect on level {}: give --imatrix", level.name));
+        fmt::format("calibration options have no effect on level {}: give --imatrix", level_name));
   }
   context.log.status(fmt::format("Loading model: {}", options.model.string()));
 
   std::unique_ptr<ModelSource> source;
   std::optional<Imatrix> imatrix;
-  QuantizePlan plan;
-  std::optional<JobIdentity> identity;
+  PlanChanges changes;
+  std::string fingerprint;
+  Vocabulary vocabulary;
+  std::optional<DynamicRequest> request;
   context.comm.together("plan", [&] {
     source = open_model(options.model);
     check_requantize(options, *source);
     if (!options.dry_run && context.comm.is_root()) check_output(options, output);
-    if (options.imatrix) {
-      context.log.status(fmt::format("Loading importance matrix: {}", options.imatrix->string()));
-      imatrix = read_imatrix(*options.imatrix);
-    }
-    const std::string fingerprint = source->fingerprint();
-    const Vocabulary vocabulary = source->vocabulary();
-    const PlanChanges changes = all_changes(options);
-    plan = plan_quantize(*source, vocabulary, level, imatrix ? &*imatrix : nullptr, fingerprint, changes);
-    require_memory(context, planned_memory(context, options, plan), "the quantize plan");
-    identity = identify(level, imatrix ? &*imatrix : nullptr, changes, plan, fingerprint);
+    changes = all_changes(options);
+    fingerprint = source->fingerprint();
+    vocabulary = source->vocabulary();
+    if (options.dynamic) request = prepare_dynamic(options, changes, *source);
+    if (options.dynamic || !options.imatrix) return;
+    context.log.status(fmt::format("Loading importance matrix: {}", options.imatrix->string()));
+    imatrix = read_imatrix(*options.imatrix);
   });
-  QuantizeResult result = describe(plan, *source, level, output);
+  const auto plan_recipe = [&](const PlanRecipe& recipe) {
+    return plan_quantize(*source, vocabulary, recipe, imatrix ? &*imatrix : nullptr, fingerprint, changes);
+  };
+  PlanRecipe recipe;
+  std::optional<DynamicResult> dynamic;
+  if (request) {
+    DynamicImatrix made = dynamic_imatrix(context, *request);
+    imatrix = made.imatrix;
+    DynamicChoice choice = choose_dynamic(context, *source, *request, made, fingerprint,
+                                          [&](const PlanRecipe& any) { return fixed_bytes(plan_recipe(any)); });
+    recipe = std::move(choice.recipe);
+    dynamic = std::move(choice.result);
+  } else {
+    recipe = recipe_of_level(*source, *level, imatrix.has_value(), changes.types);
+  }
+  QuantizePlan plan;
+  std::optional<JobIdentity> identity;
+  context.comm.together("plan", [&] {
+    plan = plan_recipe(recipe);
+    require_memory(context, planned_memory(context, options, plan), "the quantize plan");
+    identity = identify(recipe, imatrix ? &*imatrix : nullptr, changes, plan, fingerprint);
+  });
+  QuantizeResult result = describe(plan, *source, level_name, output);
+  result.dynamic = std::move(dynamic);
   warn_about_plan(context.log, plan, result);
   if (imatrix) {
     for (const std::string& line : find_gaps(*imatrix).lines()) context.log.warn("the imatrix has " + line);
@@ -246,7 +283,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
 
   fs::path partial = output;
   partial += ".partial";
-  JobDirectory job(context, options.checkpoints, *identity,
+  JobDirectory job(context, request ? request->checkpoints : options.checkpoints, *identity,
                    options.assembly == Assembly::gather ? DirectoryUse::root_only : DirectoryUse::all_ranks);
   context.comm.together("check disk space", [&] {
     if (context.comm.is_root()) check_disk(partial, plan.file_bytes);

@@ -24,18 +24,6 @@ bool stays_f32(const ModelTensor& tensor) {
          tensor.name.ends_with("ffn_gate_inp.weight");
 }
 
-std::vector<TypeChoice> choose(const ModelSource& source, const FileLevel& level, bool has_imatrix,
-                               const TypeRules& rules) {
-  const ModelSpec& spec = source.spec();
-  const MixModel model{spec.architecture, spec.n_layers, spec.n_heads, spec.n_kv_heads, 0};
-  std::vector<MixTensor> tensors;
-  for (const ModelTensor& tensor : source.tensors()) {
-    tensors.push_back({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2],
-                       stays_f32(tensor) ? GgmlType::F32 : tensor.stored_type});
-  }
-  return choose_types(level, model, tensors, has_imatrix, rules);
-}
-
 /// A tensor that keeps the type of a quantized source is encoded anew, too.
 void require_encoders(const QuantizePlan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -80,30 +68,31 @@ void attach_importance(const Imatrix& imatrix, QuantizePlan& plan) {
   }
 }
 
-void require_coverage(const FileLevel& level, bool has_imatrix, const QuantizePlan& plan) {
+void require_coverage(const PlanRecipe& recipe, bool has_imatrix, const QuantizePlan& plan) {
   std::vector<std::string> missing;
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.quantized && tensor.importance.empty() &&
-        requires_imatrix(tensor.type, level, tensor.source->name)) {
+        requires_imatrix(tensor.type, *recipe.level, tensor.source->name)) {
       missing.push_back(fmt::format("{} ({})", tensor.source->name, type_name(tensor.type)));
     }
   }
   if (missing.empty()) return;
   throw Error(ExitCode::imatrix,
-              fmt::format("level {}: {}: {}", level.name,
+              fmt::format("level {}: {}: {}", recipe.name,
                           has_imatrix ? "the importance matrix lacks tensors whose type requires one"
                                       : "an importance matrix is required for these tensors",
                           fmt::join(missing, ", ")),
               "Make one with: llm-quantize analyze MODEL, then pass --imatrix MODEL.imatrix");
 }
 
-void write_provenance(const FileLevel& level, const Imatrix* imatrix, const std::string& fingerprint,
+void write_provenance(const PlanRecipe& recipe, const Imatrix* imatrix, const std::string& fingerprint,
                       const PlanChanges& changes, GgufMetadata& metadata) {
-  metadata.set("general.file_type", level.file_type);
+  metadata.set("general.file_type", recipe.level->file_type);
   metadata.set("general.quantization_version", std::uint32_t{2});
   metadata.set("llm_quantize.version", std::string(LLMQ_VERSION));
-  metadata.set("llm_quantize.recipe", std::string(level.name));
+  metadata.set("llm_quantize.recipe", recipe.name);
   metadata.set("llm_quantize.source_fingerprint", "sha256:" + fingerprint);
+  for (const GgufMetadata::Pair& pair : recipe.metadata) metadata.set(pair.key, pair.value);
   if (!changes.types.empty()) metadata.set("llm_quantize.type_rules", changes.types.description());
   if (!changes.metadata.empty()) {
     std::vector<std::string_view> keys;
@@ -163,11 +152,37 @@ void cut_units(QuantizePlan& plan) {
 
 }  // namespace
 
+std::vector<MixTensor> mix_tensors(const ModelSource& source) {
+  std::vector<MixTensor> tensors;
+  for (const ModelTensor& tensor : source.tensors()) {
+    tensors.push_back({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2],
+                       stays_f32(tensor) ? GgmlType::F32 : tensor.stored_type});
+  }
+  return tensors;
+}
+
+MixModel mix_model(const ModelSpec& spec) {
+  return {spec.architecture, spec.n_layers, spec.n_heads, spec.n_kv_heads, 0};
+}
+
+PlanRecipe recipe_of_level(const ModelSource& source, const FileLevel& level, bool has_imatrix,
+                           const TypeRules& rules) {
+  return {std::string(level.name), &level,
+          choose_types(level, mix_model(source.spec()), mix_tensors(source), has_imatrix, rules), {}};
+}
+
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
                            const Imatrix* imatrix, const std::string& fingerprint,
                            const PlanChanges& changes) {
+  return plan_quantize(source, vocabulary, recipe_of_level(source, level, imatrix != nullptr, changes.types),
+                       imatrix, fingerprint, changes);
+}
+
+QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const PlanRecipe& recipe,
+                           const Imatrix* imatrix, const std::string& fingerprint,
+                           const PlanChanges& changes) {
   QuantizePlan plan;
-  const std::vector<TypeChoice> choices = choose(source, level, imatrix != nullptr, changes.types);
+  const std::vector<TypeChoice>& choices = recipe.choices;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     PlannedTensor tensor;
     tensor.source = &source.tensors()[i];
@@ -178,11 +193,11 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
   }
   plan.unused_patterns = unused_patterns(changes.types, choices);
   if (imatrix != nullptr) attach_importance(*imatrix, plan);
-  require_coverage(level, imatrix != nullptr, plan);
+  require_coverage(recipe, imatrix != nullptr, plan);
   require_encoders(plan);
   write_model_metadata(source.spec(), source.parameter_count(), plan.header.metadata);
   write_vocabulary(vocabulary, plan.header.metadata);
-  write_provenance(level, imatrix, fingerprint, changes, plan.header.metadata);
+  write_provenance(recipe, imatrix, fingerprint, changes, plan.header.metadata);
   apply_metadata_overrides(changes.metadata, plan.header.metadata);
   lay_out(plan);
   cut_units(plan);

@@ -54,22 +54,11 @@ class Chooser {
   /// Sets what is wanted for one eligible tensor, before its row length is looked at. Tensors that a rule of
   /// the user decides are not counted by the mix.
   void choose(const MixTensor& tensor, TypeChoice& choice) {
-    const bool output = tensor.name == "output.weight";
-    const bool embedding = tensor.name == "token_embd.weight";
-    if (output && rules_.leave_output) {
-      choice.quantized = false;
-      return;
-    }
-    if (embedding && rules_.token_embd) {
-      choice.type = *rules_.token_embd;
-    } else if ((output || (embedding && !has_output_)) && rules_.output) {
-      choice.type = *rules_.output;
-    } else if (const auto rule = rules_.find(tensor.name)) {
-      choice.rule = rule;
-      choice.type = rules_.by_name[*rule].type;
-    } else {
-      choice.type = rules_.pure ? mix_.base : mixed(tensor);
-    }
+    const RuledType ruled = ruled_type(rules_, tensor.name, has_output_);
+    choice.quantized = !ruled.kept;
+    if (ruled.kept) return;
+    choice.rule = ruled.rule;
+    choice.type = ruled.type ? *ruled.type : rules_.pure ? mix_.base : mixed(tensor);
   }
 
  private:
@@ -132,6 +121,17 @@ const FileLevel* find_file_level(std::string_view name) {
     if (equals_ignore_case(level.name, name)) return &level;
   }
   return nullptr;
+}
+
+RuledType ruled_type(const TypeRules& rules, const std::string& name, bool has_output) {
+  const bool output = name == "output.weight";
+  const bool embedding = name == "token_embd.weight";
+  if (output && rules.leave_output) return {true, std::nullopt, std::nullopt};
+  if (embedding && rules.token_embd) return {false, rules.token_embd, std::nullopt};
+  if ((output || (embedding && !has_output)) && rules.output) return {false, rules.output, std::nullopt};
+  const auto rule = rules.find(name);
+  if (rule) return {false, rules.by_name[*rule].type, rule};
+  return {};
 }
 
 bool is_eligible(const MixTensor& tensor) noexcept {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "llmq/pipeline/dynamic.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 #include "llmq/pipeline/timeline.hpp"
@@ -28,7 +29,8 @@ struct QuantizeOptions {
   std::optional<std::filesystem::path> imatrix;
   PlanChanges changes;                               ///< what the options say of types and metadata
   std::optional<std::filesystem::path> layer_bits;   ///< file of more rules, after those of `changes`
-  std::string calibration_data;                      ///< without use at a fixed level: noted
+  std::optional<DynamicOptions> dynamic;  ///< set for level dynamic
+  std::string calibration_data;  ///< what level dynamic measures on; without use at a fixed level: noted
   std::optional<std::uint64_t> calibration_samples;  ///< likewise
   bool force = false;
   bool allow_requantize = false;
@@ -72,6 +74,7 @@ struct QuantizeResult {
   std::map<std::string, double> phase_seconds;  ///< read, encode, write: summed over threads and ranks
   std::vector<RankTimeline> timelines;          ///< on rank 0
   std::vector<QuantizedTensor> tensors;
+  std::optional<DynamicResult> dynamic;
 };
 
 /// Collective. @throws Error with the contract's codes; nothing stands under the final name unless it is

@@ -51,9 +51,27 @@ struct QuantizePlan {
   std::vector<std::string> unused_patterns;  ///< of rules that decide no tensor
 };
 
+/// What a file is to be: a type for every tensor of the model, and what the file says of how it was made.
+struct PlanRecipe {
+  std::string name;                 ///< "Q4_K_M", "dynamic"
+  const FileLevel* level = nullptr;  ///< gives general.file_type, and which types need importance
+  std::vector<TypeChoice> choices;   ///< in the order of the source's tensors
+  std::vector<GgufMetadata::Pair> metadata;  ///< more keys; their size must not depend on `choices`
+};
+
+/// The model's tensors as the mixes and the rules see them, in the same order.
+std::vector<MixTensor> mix_tensors(const ModelSource& source);
+MixModel mix_model(const ModelSpec& spec);
+PlanRecipe recipe_of_level(const ModelSource& source, const FileLevel& level, bool has_imatrix,
+                           const TypeRules& rules);
+
 /// @throws Error(imatrix) when the imatrix does not fit or a tensor that requires one is not covered (all
 /// named); Error(invalid_arguments) for metadata that must not be changed; Error(unsupported_conversion) for
 /// a type that cannot be encoded yet.
+QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const PlanRecipe& recipe,
+                           const Imatrix* imatrix, const std::string& fingerprint,
+                           const PlanChanges& changes = {});
+/// The same for a level's own mix.
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
                            const Imatrix* imatrix, const std::string& fingerprint,
                            const PlanChanges& changes = {});

@@ -64,6 +64,15 @@ GgmlType fallback_type(GgmlType wanted, std::uint64_t row_elems) noexcept;
 std::vector<TypeChoice> choose_types(const FileLevel& level, const MixModel& model,
                                      std::span<const MixTensor> tensors, bool has_imatrix,
                                      const TypeRules& rules = {});
+/// What the rules say of one eligible tensor, whatever the level.
+struct RuledType {
+  bool kept = false;                ///< not quantized
+  std::optional<GgmlType> type;     ///< wanted, before its row length is looked at; none: the level decides
+  std::optional<std::size_t> rule;  ///< the rule by name that decided
+};
+/// @param has_output  the model has an output.weight beside token_embd.weight
+RuledType ruled_type(const TypeRules& rules, const std::string& name, bool has_output);
+
 /// True if a tensor of this type must not be encoded without importance (never token_embd or output).
 bool requires_imatrix(GgmlType type, const FileLevel& level, std::string_view tensor_name) noexcept;
 

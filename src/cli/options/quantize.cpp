@@ -7,13 +7,14 @@
 #include "cli/options/checkpoint.hpp"
 #include "cli/options/choices.hpp"
 #include "cli/options/commands.hpp"
+#include "cli/options/dynamic.hpp"
 #include "cli/options/plan_changes.hpp"
 #include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
 namespace {
 
-std::string level_list() { return fmt::format("{}", fmt::join(available_levels(), " ")); }
+std::string level_list() { return fmt::format("{} dynamic", fmt::join(available_levels(), " ")); }
 
 const Choices<Assembly>& assemblies() {
   static const Choices<Assembly> words = {{"shared", Assembly::shared}, {"gather", Assembly::gather}};
@@ -30,9 +31,7 @@ class QuantizeParser final : public CommandParser {
 
   std::string output_format_;
   std::string assembly_ = "shared";
-  // Accepted everywhere a level can be; only levels that measure by themselves will read them.
-  std::string calibration_data_;
-  std::optional<std::uint64_t> calibration_samples_;
+  DynamicParser dynamic_;
   PlanChangesParser changes_;
   CheckpointParser checkpoints_;
 };
@@ -41,13 +40,16 @@ QuantizeParser::QuantizeParser(CommandTree tree)
     : CommandParser(*tree.root.add_subcommand("quantize", "Make a small model file from a checkpoint")) {
   add_options(tree.invocation.quantize);
   add_planned_flags(
-      {"--dynamic", "--smoothquant", "--protect-super-weights", "--quality-report", "--coherence-check"});
+      {"--smoothquant", "--protect-super-weights", "--quality-report", "--coherence-check"});
   app().footer(
       "Examples:\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --imatrix Llama-3.2-1B.imatrix -o out\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q6_K --dry-run\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --tensor-type 'blk\\.0\\.attn_v=Q8_0'\n"
+      "  llm-quantize quantize ./Llama-3.2-1B gguf -q dynamic --target-size 700MB --imatrix "
+      "Llama-3.2-1B.imatrix\n"
+      "  llm-quantize quantize ./Llama-3.2-1B gguf --dynamic --profile attention-high\n"
       "  mpirun -n 4 llm-quantize quantize ./Llama-3.2-1B gguf -q Q5_K_M");
 }
 
@@ -68,13 +70,7 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
   app()
       .add_option("--imatrix", options.imatrix, "Importance matrix (HDF5, llama.cpp GGUF or .dat)")
       ->type_name(kFileValue);
-  app()
-      .add_option("--calibration-data", calibration_data_,
-                  "Text for what a level measures by itself; a fixed level measures nothing")
-      ->type_name(kFileValue);
-  app()
-      .add_option("--calibration-samples", calibration_samples_, "Samples of that text")
-      ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
+  dynamic_.add_options(app(), options);
   changes_.add_options(app());
   checkpoints_.add_options(app());
   app()
@@ -100,12 +96,9 @@ void QuantizeParser::finish(Invocation& invocation) const {
   invocation.command = Command::quantize;
   QuantizeOptions& options = invocation.quantize;
   check_output_format(output_format_);
+  dynamic_.apply(options);
   if (options.level.empty()) {
     throw Error(ExitCode::invalid_arguments, "--quant-level is required for gguf", "Levels: " + level_list());
-  }
-  if (equals_ignore_case(options.level, "dynamic")) {
-    throw Error(ExitCode::unsupported_conversion, "level dynamic is not supported yet",
-                "Levels: " + level_list());
   }
   options.assembly = choose(assemblies(), assembly_, "--assemble");
   changes_.apply(options);

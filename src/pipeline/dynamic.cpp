@@ -1,0 +1,278 @@
+#include "pipeline/dynamic.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/text.hpp"
+#include "llmq/embedded/texts.hpp"
+#include "llmq/pipeline/analyze.hpp"
+#include "llmq/pipeline/samples.hpp"
+
+#include "pipeline/atlas_probes.hpp"
+#include "pipeline/atlas_stage.hpp"
+#include "pipeline/dynamic_compression.hpp"
+#include "pipeline/dynamic_layers.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kDefaultSamples = 256;
+constexpr std::uint64_t kProbeCtx = 512;
+constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
+
+[[noreturn]] void throw_problems(const Profile& profile, const std::vector<ProfileProblem>& problems) {
+  std::vector<std::string> lines;
+  for (const ProfileProblem& problem : problems) {
+    lines.push_back(fmt::format("{}: {}{}{}", problem.pointer, problem.tensor,
+                                problem.tensor.empty() ? "" : ": ", problem.message));
+  }
+  throw Error(ExitCode::profile,
+              fmt::format("profile {} does not fit this model: {}", profile.id, fmt::join(lines, "; ")),
+              "llm-quantize profile validate PROFILE MODEL lists all of it");
+}
+
+/// Samples of the calibration text, spread over it, that single changes and whole mixes are judged by.
+SampleSet probe_samples(const StageContext& context, const ModelSource& source, const QuantizeOptions& options) {
+  const auto tokenizer = make_tokenizer(source.vocabulary());
+  std::optional<fs::path> data;
+  if (!options.calibration_data.empty()) data = options.calibration_data;
+  SampleRequest request{data, embedded_calibration_text(), "llm-quantize-calibration", kProbeCtx, kManySamples,
+                        source.spec().context_length};
+  request.ctx = std::min<std::uint64_t>(
+      kProbeCtx, source.spec().context_length == 0 ? kProbeCtx : source.spec().context_length);
+  return choose_probe_samples(make_samples(request, *tokenizer, context.log));
+}
+
+/// The choice itself; lives on rank 0, where the error table is.
+class Chooser {
+ public:
+  Chooser(const ModelSource& source, const DynamicRequest& request, const std::vector<DynamicTensor>& tensors,
+          const Atlas& atlas, const DynamicBudget& budget, std::uint64_t fixed_bytes)
+      : source_(source), request_(request), tensors_(tensors), losses_(atlas) {
+    problem_ = make_problem(tensors, losses_, request.fit, budget);
+    require_feasible(problem_, tensors, request.fit, budget, fixed_bytes);
+    for (const FileLevel& level : file_levels()) {
+      if (!level.available) continue;
+      if (auto choices = stock_choices(level, source, request.changes.types, tensors)) {
+        starts_.push_back(std::move(*choices));
+        levels_.push_back(&level);
+      }
+    }
+  }
+
+  const AllocationProblem& problem() const noexcept { return problem_; }
+  bool measured() const noexcept { return losses_.measured(); }
+
+  Allocation within(std::uint64_t bytes) const {
+    AllocationProblem problem = problem_;
+    problem.max_bytes = std::min(problem.max_bytes, bytes);
+    return allocate(problem, starts_);
+  }
+
+  std::uint64_t largest_bytes() const {
+    AllocationProblem problem = problem_;
+    return allocate(problem, {}).bytes;
+  }
+
+  /// The best level whose own mix has at most so many bytes.
+  std::optional<StockMix> best_stock(std::uint64_t bytes) const {
+    std::optional<StockMix> best;
+    for (std::size_t i = 0; i < starts_.size(); ++i) {
+      if (!fits(problem_, starts_[i]) || bytes_of(problem_, starts_[i]) > bytes) continue;
+      const double loss = loss_of(problem_, starts_[i]);
+      if (!best || loss < best->predicted_kld)
+        best = StockMix{std::string(levels_[i]->name), bytes_of(problem_, starts_[i]), loss};
+    }
+    return best;
+  }
+
+ private:
+  const ModelSource& source_;
+  const DynamicRequest& request_;
+  const std::vector<DynamicTensor>& tensors_;
+  LossModel losses_;
+  AllocationProblem problem_;
+  std::vector<Choices> starts_;
+  std::vector<const FileLevel*> levels_;
+};
+
+AtlasRequest atlas_request(const DynamicRequest& request, const DynamicImatrix& imatrix,
+                           const ImportanceMap& importance, const std::vector<DynamicTensor>& tensors,
+                           const std::string& fingerprint) {
+  AtlasRequest wanted;
+  wanted.key = {"sha256:" + fingerprint, "sha256:" + imatrix.imatrix.content_hash(), LLMQ_VERSION,
+                request.options.dynamic->atlas_rows};
+  for (const DynamicTensor& tensor : tensors) {
+    const auto known = importance.find(tensor.tensor->name);
+    wanted.tasks.push_back(
+        {tensor.tensor, known == importance.end() ? nullptr : &known->second, tensor.measured});
+  }
+  wanted.path = atlas_path(imatrix.path);
+  wanted.read_only = request.options.dry_run;
+  wanted.checkpoints = request.checkpoints;
+  return wanted;
+}
+
+/// Rank 0's numbers to every rank.
+void share(const Communicator& comm, Choices& choices, DynamicResult& result) {
+  comm.broadcast(std::span(choices), 0, "share choices");
+  double numbers[2] = {result.predicted_kld, result.bound_kld};
+  comm.broadcast(std::span<double>(numbers), 0, "share choices");
+  result.predicted_kld = numbers[0];
+  result.bound_kld = numbers[1];
+}
+
+void report_choice(Log& log, const std::vector<std::string>& kinds, const DynamicResult& result) {
+  std::string assignments = "Layer assignments:";
+  for (const std::string& line : kinds) assignments += "\n" + line;
+  log.status(assignments);
+  for (const std::string& line : result.decision) log.status("  " + line);
+  if (!result.measured) return;
+  log.status(fmt::format("Predicted KL divergence: {:.4g}{}", result.predicted_kld,
+                         result.stock ? fmt::format(" ({} of at most this size: {:.4g})", result.stock->level,
+                                                    result.stock->predicted_kld)
+                                      : ""));
+}
+
+}  // namespace
+
+CheckpointOptions part_checkpoints(const CheckpointOptions& options) {
+  if (!options.enabled || !options.resume) return options;
+  if (!fs::is_directory(*options.resume)) {
+    throw Error(ExitCode::checkpoint, fmt::format("--resume {}: no such directory", options.resume->string()),
+                "Start without --resume, or give the directory that the interrupted run used");
+  }
+  CheckpointOptions parts = options;
+  parts.directory = fs::exists(*options.resume / "job.json")
+                        ? fs::absolute(*options.resume).lexically_normal().parent_path()
+                        : *options.resume;
+  parts.resume.reset();
+  parts.continue_found = true;
+  return parts;
+}
+
+DynamicRequest prepare_dynamic(const QuantizeOptions& options, const PlanChanges& changes,
+                               const ModelSource& source) {
+  if (changes.types.pure) {
+    throw Error(ExitCode::invalid_arguments, "--pure has no meaning for level dynamic",
+                "Leave it out, or choose a file level");
+  }
+  Profile profile = find_profile(options.dynamic->profile, options.dynamic->profile_directory).profile;
+  if (options.dynamic->target_bpw || options.dynamic->target_size) {
+    profile.target_bpw.reset();  // the options' target takes their place
+    profile.target_compression.reset();
+  }
+  ProfileFit fit = fit_profile(profile, profile_tensors(source, changes.types));
+  if (!fit.problems.empty()) throw_problems(profile, fit.problems);
+  return {options, changes, std::move(profile), std::move(fit), part_checkpoints(options.checkpoints)};
+}
+
+DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request) {
+  DynamicImatrix made;
+  const QuantizeOptions& options = request.options;
+  if (options.imatrix) {
+    made.path = *options.imatrix;
+    made.reused = true;
+  } else {
+    AnalyzeOptions analyze;
+    analyze.model = options.model;
+    if (!options.calibration_data.empty()) analyze.data = options.calibration_data;
+    analyze.samples = options.calibration_samples.value_or(kDefaultSamples);
+    analyze.cache_directory = options.dynamic->imatrix_cache;
+    analyze.checkpoints = request.checkpoints;
+    const AnalyzeResult result = run_analyze(context, analyze);
+    made.path = result.output_path;
+    made.reused = result.from_cache;
+  }
+  context.comm.together("read the importance matrix", [&] {
+    context.log.status(fmt::format("Loading importance matrix: {}", made.path.string()));
+    made.imatrix = read_imatrix(made.path);
+  });
+  return made;
+}
+
+DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& source,
+                             const DynamicRequest& request, const DynamicImatrix& imatrix,
+                             const std::string& fingerprint,
+                             const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes) {
+  DynamicChoice made;
+  DynamicResult& result = made.result;
+  ImportanceMap importance;
+  std::vector<DynamicTensor> tensors;
+  AtlasRequest wanted;
+  std::uint64_t fixed = 0;
+  DynamicBudget budget;
+  const auto set_recipe = [&](const Choices& choices) {
+    made.recipe = {"dynamic", &level_of(tensors, choices), type_choices(source, tensors, choices), {}};
+    made.recipe.metadata = {{"llm_quantize.profile", request.profile.id},
+                            {"llm_quantize.target", budget.target},
+                            {"llm_quantize.predicted_kld", result.predicted_kld}};
+  };
+  context.comm.together("plan", [&] {
+    importance = importance_map(imatrix.imatrix, source);
+    tensors = dynamic_tensors(source, request.changes.types, request.fit, importance);
+    wanted = atlas_request(request, imatrix, importance, tensors, fingerprint);
+    wanted.samples = probe_samples(context, source, request.options);
+    // What the target is called stands in the head, so the budget is known with the head's size only.
+    budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, 0);
+    set_recipe(Choices(tensors.size(), 0));
+    fixed = fixed_bytes(made.recipe);
+    budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, fixed);
+  });
+  context.log.status(fmt::format("Applying profile: {} (target: {})", request.profile.id, budget.target));
+  for (const std::string& note : request.fit.notes) context.log.detail(note);
+
+  const AtlasStage stage = prepare_atlas(context, source, wanted);
+  Choices choices(tensors.size(), 0);
+  std::unique_ptr<Chooser> chooser;
+  const auto start = Clock::now();
+  const bool smallest_coherent = request.profile.strategy == ProfileStrategy::compression_max && budget.option.empty();
+  std::uint64_t ends[2] = {0, 0};
+  context.comm.together("allocate", [&] {
+    if (!context.comm.is_root()) return;
+    chooser = std::make_unique<Chooser>(source, request, tensors, stage.atlas, budget, fixed);
+    ends[0] = bytes_of(chooser->problem(), smallest(chooser->problem()));
+    if (smallest_coherent) ends[1] = chooser->largest_bytes();
+    if (!smallest_coherent) choices = chooser->within(budget.max_bytes).choices;
+  });
+  if (smallest_coherent) {
+    context.comm.broadcast(std::span<std::uint64_t>(ends), 0, "share limits");
+    CompressionChoice found = compress_most(
+        context, source, tensors, importance, *wanted.samples, request.options.dynamic->quality_threshold_pct,
+        ends[0], ends[1], [&](std::uint64_t bytes) { return chooser->within(bytes).choices; });
+    choices = std::move(found.choices);
+    result.decision = std::move(found.decision);
+  }
+  context.comm.together("allocate", [&] {
+    if (!context.comm.is_root()) return;
+    const std::uint64_t bytes = bytes_of(chooser->problem(), choices);
+    result.predicted_kld = loss_of(chooser->problem(), choices);
+    result.bound_kld = chooser->within(std::max(bytes, smallest_coherent ? bytes : budget.max_bytes)).bound;
+    result.stock = chooser->best_stock(std::max(bytes, smallest_coherent ? bytes : budget.max_bytes));
+    result.measured = chooser->measured();
+    result.allocation_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  });
+  share(context.comm, choices, result);
+  result.profile = request.profile.id;
+  result.target = budget.target;
+  result.imatrix = imatrix.path;
+  result.imatrix_reused = imatrix.reused;
+  result.atlas = wanted.path;
+  result.errors_reused = stage.errors_reused;
+  result.probes_reused = stage.probes_reused;
+  result.error_table_seconds = stage.error_seconds;
+  result.probe_seconds = stage.probe_seconds;
+  set_recipe(choices);
+  result.layers = summarize_layers(tensors, choices);
+  report_choice(context.log, kind_lines(tensors, choices), result);
+  return made;
+}
+
+}  // namespace llmq

@@ -1,0 +1,57 @@
+// The dynamic stage: importance matrix (made if there is none), error table, choice of types.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "llmq/allocate/profile.hpp"
+#include "llmq/formats/imatrix.hpp"
+#include "llmq/pipeline/dynamic.hpp"
+#include "llmq/pipeline/quantize.hpp"
+#include "llmq/pipeline/quantize_plan.hpp"
+
+#include "pipeline/dynamic_problem.hpp"
+
+namespace llmq {
+
+/// What is known of a dynamic run before anything is measured.
+struct DynamicRequest {
+  QuantizeOptions options;
+  PlanChanges changes;
+  Profile profile;
+  ProfileFit fit;
+  CheckpointOptions checkpoints;
+};
+
+/// Local: the profile found and fitted to the model; targets checked as far as sizes alone go.
+/// @throws Error(profile), Error(invalid_arguments) for options that do not go together.
+DynamicRequest prepare_dynamic(const QuantizeOptions& options, const PlanChanges& changes,
+                               const ModelSource& source);
+
+/// The matrix to use: the one of the options, else one made now or earlier. Collective; the same on every
+/// rank.
+struct DynamicImatrix {
+  Imatrix imatrix;
+  std::filesystem::path path;
+  bool reused = false;
+};
+DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request);
+
+struct DynamicChoice {
+  PlanRecipe recipe;
+  DynamicResult result;
+};
+
+/// Collective; every rank gets the same recipe.
+/// @param fixed_bytes  of a file with this recipe: its head and the tensors that are not quantized
+DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& source,
+                             const DynamicRequest& request, const DynamicImatrix& imatrix,
+                             const std::string& fingerprint,
+                             const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes);
+
+/// Checkpoints of a part of a longer run: continues what is found when the run was asked to resume.
+/// @throws Error(checkpoint) if --resume names nothing.
+CheckpointOptions part_checkpoints(const CheckpointOptions& options);
+
+}  // namespace llmq
