@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "llmq/allocate/tensor_names.hpp"
+#include "llmq/core/error.hpp"
 #include "llmq/core/json_schema.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/quant/type_policy.hpp"
@@ -292,6 +293,20 @@ GgmlType smallest_type(std::uint64_t row_elems) noexcept { return fallback_type(
 
 ProfileFit fit_profile(const Profile& profile, std::span<const ProfileTensor> tensors) {
   return Fitter(profile, tensors).run();
+}
+
+std::string text_of(const ProfileProblem& problem) {
+  return problem.tensor.empty() ? fmt::format("{}: {}", problem.pointer, problem.message)
+                                : fmt::format("{}: {}: {}", problem.pointer, problem.tensor, problem.message);
+}
+
+void require_fit(const ProfileFit& fit, std::string_view profile) {
+  if (fit.problems.empty()) return;
+  const std::size_t more = fit.problems.size() - 1;
+  throw Error(ExitCode::profile,
+              fmt::format("profile {} does not fit the model: {}{}", profile, text_of(fit.problems.front()),
+                          more == 0 ? "" : fmt::format(" (and {} more)", more)),
+              "All of them: llm-quantize profile validate PROFILE MODEL");
 }
 
 }  // namespace llmq

@@ -10,6 +10,7 @@
 #include "llmq/core/log.hpp"
 #include "llmq/pipeline/analyze.hpp"
 #include "llmq/pipeline/job_run.hpp"
+#include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/quality.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
@@ -17,7 +18,19 @@ namespace llmq::cli {
 
 enum class OutputFormat { human, json, csv };  ///< csv: quality compare only
 enum class CommMode { automatic, serial, mpi };
-enum class Command { none, quantize, analyze, quality_report, quality_compare, info, run };
+enum class Command {
+  none,
+  quantize,
+  analyze,
+  profile_list,
+  profile_show,
+  profile_create,
+  profile_validate,
+  quality_report,
+  quality_compare,
+  info,
+  run
+};
 
 struct GlobalOptions {
   OutputFormat format = OutputFormat::human;
@@ -34,6 +47,9 @@ struct Invocation {
   GlobalOptions global;
   QuantizeOptions quantize;
   AnalyzeOptions analyze;
+  std::string profile_name;  ///< of profile show
+  ProfileCreateOptions profile_create;
+  ProfileValidateOptions profile_validate;
   QualityOptions quality;
   std::string quality_output;  ///< -o of quality report, empty for none
   CompareOptions compare;

@@ -8,10 +8,13 @@
 
 #include <fmt/format.h>
 
+#include "cli/environment.hpp"
 #include "cli/job_executor.hpp"
+#include "cli/profile_commands.hpp"
 #include "cli/quality_commands.hpp"
 #include "cli/render.hpp"
 #include "cli/render_job.hpp"
+#include "cli/render_profile.hpp"
 #include "cli/render_quality.hpp"
 
 namespace llmq::cli {
@@ -57,20 +60,32 @@ void show(const Invocation& invocation, const Communicator& comm, const Log& log
   print(invocation.global.format == OutputFormat::json ? json(result, log.warnings()) : human(result));
 }
 
-}  // namespace
+/// Problems are the result and the failure: the table on stdout and the error on stderr, or both in one
+/// document.
+ExitCode validate_profile(const Invocation& invocation, const StageContext& context) {
+  ProfileValidateOptions options = invocation.profile_validate;
+  options.directory = profile_directory();
+  const ProfileValidateResult result = run_profile_validate(context, options);
+  show(invocation, context.comm, context.log, result);
+  const ExitCode code = exit_code_of(context.comm, result);
+  if (code == ExitCode::ok || invocation.global.format == OutputFormat::json) return code;
+  throw AgreedError(code, misfit_message(result), kMisfitSuggestion);
+}
 
-void run_command(const Invocation& invocation, const Communicator& comm, Log& log) {
-  const std::uint64_t ranks_on_node = static_cast<std::uint64_t>(comm.split_node().size());
-  StageContext context{comm, log, choose_threads(invocation.global, ranks_on_node), 0};
-  context.memory_limit_bytes = invocation.global.mem_per_rank_bytes.value_or(static_cast<std::uint64_t>(
-      kMemoryShare * static_cast<double>(available_memory_bytes()) / static_cast<double>(ranks_on_node)));
-  log.debug(fmt::format("rank {} of {}, {} threads, {} bytes of memory", comm.rank(), comm.size(),
-                        context.threads, context.memory_limit_bytes));
+void run_stage(const Invocation& invocation, const StageContext& context) {
+  const Communicator& comm = context.comm;
+  Log& log = context.log;
   switch (invocation.command) {
     case Command::quantize:
       return show(invocation, comm, log, run_quantize(context, invocation.quantize));
     case Command::analyze:
       return show(invocation, comm, log, run_analyze(context, invocation.analyze));
+    case Command::profile_list:
+      return show(invocation, comm, log, run_profile_list(context));
+    case Command::profile_show:
+      return show(invocation, comm, log, run_profile_show(context, invocation));
+    case Command::profile_create:
+      return show(invocation, comm, log, run_profile_create(context, invocation.profile_create));
     case Command::quality_report:
       return show(invocation, comm, log, run_quality_report(context, invocation));
     case Command::quality_compare: {
@@ -90,9 +105,24 @@ void run_command(const Invocation& invocation, const Communicator& comm, Log& lo
       CommandExecutor executor;
       return show(invocation, comm, log, run_job(context, invocation.run, executor));
     }
+    case Command::profile_validate:  // has an exit code of its own
     case Command::none:
       return;
   }
+}
+
+}  // namespace
+
+ExitCode run_command(const Invocation& invocation, const Communicator& comm, Log& log) {
+  const std::uint64_t ranks_on_node = static_cast<std::uint64_t>(comm.split_node().size());
+  StageContext context{comm, log, choose_threads(invocation.global, ranks_on_node), 0};
+  context.memory_limit_bytes = invocation.global.mem_per_rank_bytes.value_or(static_cast<std::uint64_t>(
+      kMemoryShare * static_cast<double>(available_memory_bytes()) / static_cast<double>(ranks_on_node)));
+  log.debug(fmt::format("rank {} of {}, {} threads, {} bytes of memory", comm.rank(), comm.size(),
+                        context.threads, context.memory_limit_bytes));
+  if (invocation.command == Command::profile_validate) return validate_profile(invocation, context);
+  run_stage(invocation, context);
+  return ExitCode::ok;
 }
 
 }  // namespace llmq::cli

@@ -3,12 +3,14 @@
 #pragma once
 
 #include "llmq/comm/communicator.hpp"
+#include "llmq/core/error.hpp"
 
 #include "cli/app.hpp"
 
 namespace llmq::cli {
 
-/// Collective. Throws what the stage throws.
-void run_command(const Invocation& invocation, const Communicator& comm, Log& log);
+/// Collective, the same exit code on every rank; not 0: a result that is an answer and a failure at once was
+/// printed as both. Throws what the stage throws.
+ExitCode run_command(const Invocation& invocation, const Communicator& comm, Log& log);
 
 }  // namespace llmq::cli

@@ -9,6 +9,7 @@
 #include "cli/app.hpp"
 #include "cli/quality_commands.hpp"
 #include "cli/render.hpp"
+#include "cli/render_profile.hpp"
 #include "cli/render_quality.hpp"
 
 namespace llmq::cli {
@@ -18,6 +19,7 @@ namespace {
 std::vector<std::string> positional_options(const std::string& type) {
   if (type == "analyze") return {"model"};
   if (type == "quantize") return {"model", "format"};
+  if (type == "profile") return {};
   return {"original", "candidates"};
 }
 
@@ -44,6 +46,7 @@ std::string render(const StageContext& context, std::size_t earlier_warnings, co
 
 std::vector<std::string> command_words(const JobStep& step) {
   std::vector<std::string> words = {step.type};
+  if (step.type == "profile") words.emplace_back("create");
   if (step.type == "quality")
     words.push_back(step.find("candidates")->values.size() == 1 ? "report" : "compare");
   const std::vector<std::string> positions = positional_options(step.type);
@@ -82,11 +85,17 @@ StepOutcome CommandExecutor::execute(const StageContext& context, const JobStep&
       const QuantizeResult result = run_quantize(context, invocation.quantize);
       return {render(context, warnings, result), result.units_resumed > 0};
     }
+    case Command::profile_create:
+      invocation.profile_create.force = mode.overwrite;
+      return {render(context, warnings, run_profile_create(context, invocation.profile_create)), false};
     case Command::quality_report:
       return {render(context, warnings, run_quality_report(context, invocation)), false};
     case Command::quality_compare:
       return {render(context, warnings, run_quality_compare(context, invocation)), false};
     case Command::none:
+    case Command::profile_list:
+    case Command::profile_show:
+    case Command::profile_validate:
     case Command::info:
     case Command::run:
       break;

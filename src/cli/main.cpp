@@ -59,8 +59,7 @@ int run(const cli::Invocation& invocation, const Communicator& comm, bool launch
   options.file = invocation.global.log_file;
   if (comm.size() > 1) options.debug_prefix = fmt::format("rank {}", comm.rank());
   Log log(options);
-  cli::run_command(invocation, comm, log);
-  return 0;
+  return static_cast<int>(cli::run_command(invocation, comm, log));
 }
 
 }  // namespace

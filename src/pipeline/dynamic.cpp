@@ -10,6 +10,7 @@
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/analyze.hpp"
+#include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/samples.hpp"
 
 #include "pipeline/atlas_probes.hpp"
@@ -26,17 +27,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t kDefaultSamples = 256;
 constexpr std::uint64_t kProbeCtx = 512;
 constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
-
-[[noreturn]] void throw_problems(const Profile& profile, const std::vector<ProfileProblem>& problems) {
-  std::vector<std::string> lines;
-  for (const ProfileProblem& problem : problems) {
-    lines.push_back(fmt::format("{}: {}{}{}", problem.pointer, problem.tensor,
-                                problem.tensor.empty() ? "" : ": ", problem.message));
-  }
-  throw Error(ExitCode::profile,
-              fmt::format("profile {} does not fit this model: {}", profile.id, fmt::join(lines, "; ")),
-              "llm-quantize profile validate PROFILE MODEL lists all of it");
-}
 
 /// Samples of the calibration text, spread over it, that single changes and whole mixes are judged by.
 SampleSet probe_samples(const StageContext& context, const ModelSource& source, const QuantizeOptions& options) {
@@ -170,7 +160,7 @@ DynamicRequest prepare_dynamic(const QuantizeOptions& options, const PlanChanges
     profile.target_compression.reset();
   }
   ProfileFit fit = fit_profile(profile, profile_tensors(source, changes.types));
-  if (!fit.problems.empty()) throw_problems(profile, fit.problems);
+  require_fit(fit, profile.id);
   return {options, changes, std::move(profile), std::move(fit), part_checkpoints(options.checkpoints)};
 }
 

@@ -74,24 +74,6 @@ ImportanceMap importance_map(const Imatrix& imatrix, const ModelSource& source) 
   return map;
 }
 
-std::vector<ProfileTensor> profile_tensors(const ModelSource& source, const TypeRules& rules) {
-  const std::vector<MixTensor> mix = mix_tensors(source);
-  std::vector<ProfileTensor> tensors;
-  for (std::size_t i = 0; i < mix.size(); ++i) {
-    const ModelTensor& tensor = source.tensors()[i];
-    ProfileTensor made;
-    made.name = tensor.name;
-    made.layer = tensor.layer;
-    made.ne0 = tensor.row_elems();
-    made.rows = tensor.rows();
-    made.quantizable = is_eligible(mix[i]) && !ruled_type(rules, tensor.name, has_output(source)).kept;
-    made.original_bytes = tensor.source_name.empty() ? 0 : tensor_bytes(tensor.stored_type, tensor);
-    made.kept_bytes = tensor_bytes(mix[i].source_type, tensor);
-    tensors.push_back(std::move(made));
-  }
-  return tensors;
-}
-
 std::vector<DynamicTensor> dynamic_tensors(const ModelSource& source, const TypeRules& rules,
                                            const ProfileFit& fit, const ImportanceMap& importance) {
   const std::vector<MixTensor> mix = mix_tensors(source);

@@ -35,9 +35,6 @@ struct DynamicTensor {
   std::string pinned_by;                  ///< in words; empty: free
 };
 
-/// The model's tensors for fit_profile, in the order of the source.
-std::vector<ProfileTensor> profile_tensors(const ModelSource& source, const TypeRules& rules);
-
 /// What the options' rules and the profile leave to choose. Tensors without importance do not get types that
 /// need it. @throws Error(imatrix): a pin needs importance that is missing.
 std::vector<DynamicTensor> dynamic_tensors(const ModelSource& source, const TypeRules& rules,

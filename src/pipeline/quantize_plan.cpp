@@ -18,12 +18,6 @@ namespace {
 constexpr std::uint64_t kUnitElems = std::uint64_t{1}
                                      << 20;  // 4 MiB of f32: fits L2/L3, thousands of units a model
 
-/// Tensors that stay f32 in every file: vectors, norms and everything that is not a matmul weight.
-bool stays_f32(const ModelTensor& tensor) {
-  return tensor.n_dims <= 1 || tensor.name.ends_with("_norm.weight") || !tensor.name.ends_with(".weight") ||
-         tensor.name.ends_with("ffn_gate_inp.weight");
-}
-
 /// A tensor that keeps the type of a quantized source is encoded anew, too.
 void require_encoders(const QuantizePlan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -152,12 +146,17 @@ void cut_units(QuantizePlan& plan) {
 
 }  // namespace
 
+MixTensor mix_tensor(const ModelTensor& tensor) {
+  // Vectors, norms and everything that is not a matmul weight stay f32 in every file.
+  const bool stays_f32 = tensor.n_dims <= 1 || tensor.name.ends_with("_norm.weight") ||
+                         !tensor.name.ends_with(".weight") || tensor.name.ends_with("ffn_gate_inp.weight");
+  return {tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2],
+          stays_f32 ? GgmlType::F32 : tensor.stored_type};
+}
+
 std::vector<MixTensor> mix_tensors(const ModelSource& source) {
   std::vector<MixTensor> tensors;
-  for (const ModelTensor& tensor : source.tensors()) {
-    tensors.push_back({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2],
-                       stays_f32(tensor) ? GgmlType::F32 : tensor.stored_type});
-  }
+  for (const ModelTensor& tensor : source.tensors()) tensors.push_back(mix_tensor(tensor));
   return tensors;
 }
 

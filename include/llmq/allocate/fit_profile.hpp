@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "llmq/allocate/profile.hpp"
@@ -59,6 +60,12 @@ struct ProfileFit {
 };
 
 ProfileFit fit_profile(const Profile& profile, std::span<const ProfileTensor> tensors);
+
+/// "/layer_assignments/3/bit_width: blk.0.ffn_up.weight: ...".
+std::string text_of(const ProfileProblem& problem);
+/// @param profile  its name, for the message. @throws Error(profile) with the first problem and how many more
+/// there are; the suggestion is the command that lists all.
+void require_fit(const ProfileFit& fit, std::string_view profile);
 
 /// The smallest type that bit allocation may give to rows of this length: IQ1_S, else IQ4_NL, else F16.
 GgmlType smallest_type(std::uint64_t row_elems) noexcept;

@@ -59,6 +59,8 @@ struct PlanRecipe {
   std::vector<GgufMetadata::Pair> metadata;  ///< more keys; their size must not depend on `choices`
 };
 
+/// A tensor as mixes see it; its source_type is what the file keeps where the tensor is not quantized.
+MixTensor mix_tensor(const ModelTensor& tensor);
 /// The model's tensors as the mixes and the rules see them, in the same order.
 std::vector<MixTensor> mix_tensors(const ModelSource& source);
 MixModel mix_model(const ModelSpec& spec);

@@ -27,12 +27,6 @@ std::uint64_t parse_rows(const std::string& text) {
               "Example: --atlas-rows 512");
 }
 
-TargetSize parse_size(const std::string& text) {
-  if (const auto size = parse_target_size(text)) return *size;
-  throw Error(ExitCode::invalid_arguments, fmt::format("--target-size: \"{}\" is not a size", text),
-              "A ratio in (0, 1] of the original, or bytes with a unit: 0.25, 700MB, 1.5GiB");
-}
-
 }  // namespace
 
 void DynamicParser::add_options(CLI::App& command, QuantizeOptions& options) {
@@ -42,13 +36,7 @@ void DynamicParser::add_options(CLI::App& command, QuantizeOptions& options) {
                   "What dynamic aims at: attention-high, balanced (default), compression-max, the name of a "
                   "profile of your own, or a .dqprofile file")
       ->type_name(kNameValue);
-  command
-      .add_option("--target-bpw", target_bpw_, "dynamic: most bits a quantized weight, in place of the profile's target")
-      ->check(CLI::Range(kMinBitWidth, kMaxBitWidth));
-  command
-      .add_option("--target-size", target_size_,
-                  "dynamic: most bytes of the file: a ratio in (0, 1] of the original, or bytes with a unit (700MB)")
-      ->type_name(kSizeValue);
+  target_.add_options(command, "the profile's; level dynamic only");
   command
       .add_option("--atlas-rows", atlas_rows_, "dynamic: rows a tensor for the error table, or all (default: 256)")
       ->type_name("N|all");
@@ -69,10 +57,12 @@ void DynamicParser::apply(QuantizeOptions& options) const {
                 "Leave one of the two out");
   }
   if (dynamic_) options.level = kLevel;
+  DynamicOptions dynamic;
+  target_.apply(dynamic.target_bpw, dynamic.target_size);
   if (!equals_ignore_case(options.level, kLevel)) {
     const char* given = !profile_.empty()       ? "--profile"
-                        : target_bpw_           ? "--target-bpw"
-                        : !target_size_.empty() ? "--target-size"
+                        : dynamic.target_bpw    ? "--target-bpw"
+                        : dynamic.target_size   ? "--target-size"
                         : !atlas_rows_.empty()  ? "--atlas-rows"
                                                 : nullptr;
     if (given == nullptr || options.level.empty()) return;
@@ -81,17 +71,10 @@ void DynamicParser::apply(QuantizeOptions& options) const {
                 "Use -q dynamic, or leave the option out");
   }
   options.level = kLevel;
-  DynamicOptions dynamic;
   if (!profile_.empty()) dynamic.profile = profile_;
   dynamic.profile_directory = profile_directory();
   dynamic.imatrix_cache = imatrix_cache_directory();
   dynamic.quality_threshold_pct = quality_threshold_pct();
-  if (target_bpw_ && !target_size_.empty()) {
-    throw Error(ExitCode::invalid_arguments, "--target-bpw and --target-size are two targets",
-                "Give one of them");
-  }
-  dynamic.target_bpw = target_bpw_;
-  if (!target_size_.empty()) dynamic.target_size = parse_size(target_size_);
   if (!atlas_rows_.empty()) dynamic.atlas_rows = parse_rows(atlas_rows_);
   options.dynamic = std::move(dynamic);
 }

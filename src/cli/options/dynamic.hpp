@@ -1,13 +1,13 @@
 // Options of level dynamic. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
 #include "llmq/pipeline/quantize.hpp"
+
+#include "cli/options/target.hpp"
 
 namespace llmq::cli {
 
@@ -21,8 +21,7 @@ class DynamicParser {
  private:
   bool dynamic_ = false;
   std::string profile_;
-  std::optional<double> target_bpw_;
-  std::string target_size_;
+  TargetParser target_;
   std::string atlas_rows_;
 };
 

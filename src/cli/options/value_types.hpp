@@ -13,6 +13,7 @@ inline constexpr const char* kDirectoryValue = "DIR";
 inline constexpr const char* kPathValue = "PATH";  ///< a file or a directory
 inline constexpr const char* kLevelValue = "LEVEL";
 inline constexpr const char* kTensorTypeValue = "TYPE";
+inline constexpr const char* kProfileValue = "PROFILE";  ///< a preset, or a file
 inline constexpr const char* kNameValue = "NAME";
 inline constexpr const char* kSizeValue = "SIZE";
 

@@ -118,7 +118,6 @@ std::filesystem::path output_of(const JobStep& step, std::string_view file) {
 namespace llmq {
 
 std::string unsupported_part(const JobStep& step) {
-  if (step.type == "profile") return "step type profile is not supported yet";
   if (step.type != "quantize") return {};
   const std::string level = step.value("quant-level");
   if (equals_ignore_case(level, "dynamic")) return "level dynamic is not supported yet";
