@@ -71,6 +71,8 @@ nlohmann::ordered_json profile_json(const Profile& profile) {
           {"target_compression", number_or_null(profile.target_compression)}};
 }
 
-std::string profile_text(const Profile& profile) { return profile_json(profile).dump(2) + "\n"; }
+std::string profile_text(const Profile& profile) {
+  return profile_json(profile).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
 
 }  // namespace llmq

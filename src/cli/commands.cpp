@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "cli/environment.hpp"
 #include "cli/job_executor.hpp"
 #include "cli/profile_commands.hpp"
 #include "cli/quality_commands.hpp"
@@ -63,9 +62,7 @@ void show(const Invocation& invocation, const Communicator& comm, const Log& log
 /// Problems are the result and the failure: the table on stdout and the error on stderr, or both in one
 /// document.
 ExitCode validate_profile(const Invocation& invocation, const StageContext& context) {
-  ProfileValidateOptions options = invocation.profile_validate;
-  options.directory = profile_directory();
-  const ProfileValidateResult result = run_profile_validate(context, options);
+  const ProfileValidateResult result = run_profile_validate(context, invocation.profile_validate);
   show(invocation, context.comm, context.log, result);
   const ExitCode code = exit_code_of(context.comm, result);
   if (code == ExitCode::ok || invocation.global.format == OutputFormat::json) return code;

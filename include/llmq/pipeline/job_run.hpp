@@ -17,6 +17,7 @@ struct JobRunOptions {
   bool dry_run = false;
   std::filesystem::path checkpoint_directory = ".checkpoint";  ///< of the steps; the job's state is here too
   double checkpoint_interval_seconds = -1;
+  std::filesystem::path profile_directory;  ///< where steps find profiles by name, beside the presets
 };
 
 /// How a step is started.

@@ -1,5 +1,6 @@
 #include "cli/options/profile.hpp"
 
+#include "cli/environment.hpp"
 #include "cli/options/commands.hpp"
 #include "cli/options/value_types.hpp"
 
@@ -54,7 +55,10 @@ class ProfileValidateParser final : public CommandParser {
         "  llm-quantize profile validate attention-high ./Llama-3.2-1B\n"
         "  llm-quantize profile validate mine.dqprofile Llama-3.2-1B-F16.gguf --format json");
   }
-  void finish(Invocation& invocation) const override { invocation.command = Command::profile_validate; }
+  void finish(Invocation& invocation) const override {
+    invocation.command = Command::profile_validate;
+    invocation.profile_validate.directory = profile_directory();
+  }
 };
 
 }  // namespace

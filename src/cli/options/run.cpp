@@ -4,6 +4,7 @@
 
 #include "llmq/core/error.hpp"
 
+#include "cli/environment.hpp"
 #include "cli/options/commands.hpp"
 #include "cli/options/value_types.hpp"
 
@@ -65,6 +66,7 @@ void RunParser::finish(Invocation& invocation) const {
   }
   if (const char* place = std::getenv("LLM_QUANTIZE_CHECKPOINT_DIR"); place != nullptr && *place != '\0')
     options.checkpoint_directory = place;
+  options.profile_directory = profile_directory();
   if (!checkpoint_directory_.empty()) options.checkpoint_directory = checkpoint_directory_;
 }
 

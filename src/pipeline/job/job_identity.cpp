@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "llmq/allocate/profile.hpp"
 #include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/formats/imatrix.hpp"
@@ -76,6 +77,8 @@ std::string identity(OptionRole role, const std::string& value, ContentIndex& co
       return fmt::format("{} sha256:{}", base_name(value), contents.file(value, ExitCode::calibration_data));
     case OptionRole::imatrix:
       return "sha256:" + contents.imatrix(value);
+    case OptionRole::profile:
+      return "sha256:" + contents.profile(value);
     case OptionRole::rules:
       return "sha256:" + contents.file(value, ExitCode::invalid_arguments);
     case OptionRole::plain:
@@ -105,8 +108,17 @@ const std::string& ContentIndex::imatrix(const fs::path& path) {
   return found->second;
 }
 
+const std::string& ContentIndex::profile(const std::string& name_or_path) {
+  const auto [found, is_new] = hashes_.emplace(key_of("profile ", name_or_path), "");
+  if (found->second.empty()) {
+    const Profile profile = find_profile(name_or_path, profile_directory_).profile;
+    found->second = Sha256().field(profile_text(profile)).hex();
+  }
+  return found->second;
+}
+
 void ContentIndex::forget(const fs::path& path) {
-  for (const char* kind : {"file ", "model ", "imatrix "}) hashes_.erase(key_of(kind, path));
+  for (const char* kind : {"file ", "model ", "imatrix ", "profile "}) hashes_.erase(key_of(kind, path));
 }
 
 Fields step_fields(const JobStep& step, ContentIndex& contents) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "llmq/pipeline/job.hpp"
@@ -14,6 +15,10 @@ namespace llmq::job {
 /// Content hashes by path, each computed once a run.
 class ContentIndex {
  public:
+  /// @param profile_directory  where profiles are found by name, beside the presets
+  explicit ContentIndex(std::filesystem::path profile_directory = {})
+      : profile_directory_(std::move(profile_directory)) {}
+
   /// SHA-256 of a file's bytes, lower-case hex. @throws Error(code) when it is missing.
   const std::string& file(const std::filesystem::path& path, ExitCode code);
   /// Of a directory: the model's fingerprint and the texts beside its weights; of a file: its bytes.
@@ -21,10 +26,13 @@ class ContentIndex {
   const std::string& model(const std::filesystem::path& path);
   /// Content hash, whatever the file format. @throws Error(imatrix).
   const std::string& imatrix(const std::filesystem::path& path);
+  /// SHA-256 of what a profile says, found by path or name. @throws Error(profile).
+  const std::string& profile(const std::string& name_or_path);
   /// After a step has written `path`.
   void forget(const std::filesystem::path& path);
 
  private:
+  std::filesystem::path profile_directory_;
   std::map<std::string, std::string> hashes_;
 };
 

@@ -75,8 +75,11 @@ void naming_step(std::string_view file, const JobStep& step, const std::function
   }
 }
 
-JobLedger::JobLedger(Job job, const fs::path& state_directory, Log& log)
-    : job_(std::move(job)), log_(log), state_(state_directory, job_.name, log) {
+JobLedger::JobLedger(Job job, const JobRunOptions& options, Log& log)
+    : job_(std::move(job)),
+      log_(log),
+      state_(options.checkpoint_directory, job_.name, log),
+      contents_(options.profile_directory) {
   for (const JobStep& step : job_.steps) {
     if (!step.output.empty()) outputs_.insert(absolute_text(step.output));
   }
@@ -116,11 +119,13 @@ void JobLedger::check_place(const JobStep& step) const {
     throw Error(ExitCode::invalid_arguments, fmt::format("{}: is a directory", step.output.string()),
                 "Choose another output");
   }
-  if (step.type != "quantize" || !fs::exists(step.output) || step.find("force") != nullptr) return;
+  const bool keeps_existing = step.type == "quantize" || step.type == "profile";
+  if (!keeps_existing || !fs::exists(step.output) || step.find("force") != nullptr) return;
   if (written_by_job(absolute_text(step.output))) return;
   throw Error(ExitCode::invalid_arguments,
               fmt::format("{}: exists already and was not written by this job", step.output.string()),
-              "Move it away, give the step another output, or \"force\": true");
+              step.type == "profile" ? "Move it away, or give the step another output"
+                                     : "Move it away, give the step another output, or \"force\": true");
 }
 
 std::set<std::string> JobLedger::external_inputs() const {

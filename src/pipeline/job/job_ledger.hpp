@@ -26,7 +26,7 @@ struct StepTicket {
 
 class JobLedger {
  public:
-  JobLedger(Job job, const std::filesystem::path& state_directory, Log& log);
+  JobLedger(Job job, const JobRunOptions& options, Log& log);
 
   /// All that can be judged before work starts. @throws the first error, the step's name in front.
   void check(const StepExecutor& executor);

@@ -69,7 +69,7 @@ class JobRun {
 
   JobRunResult run() {
     on_root("check the job", [&] {
-      ledger_ = std::make_unique<JobLedger>(read_job(options_), options_.checkpoint_directory, context_.log);
+      ledger_ = std::make_unique<JobLedger>(read_job(options_), options_, context_.log);
       ledger_->check(executor_);
       if (options_.dry_run) return ledger_->plan();
       ledger_->lock();

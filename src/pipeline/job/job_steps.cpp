@@ -6,6 +6,7 @@
 
 #include "llmq/core/text.hpp"
 #include "llmq/pipeline/analyze.hpp"
+#include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/quantize.hpp"
 #include "llmq/quant/type_policy.hpp"
 
@@ -40,7 +41,7 @@ constexpr OptionRule kQuantize[] = {
     {"imatrix", imatrix},
     {"calibration-data", text},
     {"calibration-samples"},
-    {"profile", text},
+    {"profile", profile},
     {"target-bpw"},
     {"target-size"},
     {"tensor-type"},
@@ -106,8 +107,7 @@ OptionRole role_of(const JobStep& step, std::string_view option) {
 std::filesystem::path output_of(const JobStep& step, std::string_view file) {
   const std::filesystem::path output = step.value("output");
   if (step.type == "analyze") return output.empty() ? default_imatrix_path(step.value("model")) : output;
-  if (step.type == "profile")
-    return output.empty() ? std::filesystem::path(step.value("name") + ".dqprofile") : output;
+  if (step.type == "profile") return output.empty() ? default_profile_path(step.value("name")) : output;
   if (step.type == "quality") return output;
   return quantized_path(step.value("model"), level_name(step, file), step.value("output-dir", "."),
                         step.value("output-name"));

@@ -18,6 +18,7 @@ enum class OptionRole {
   model,    ///< path of a model: its content decides
   text,     ///< path of a text: its bytes and its name decide
   imatrix,  ///< path of an importance matrix: its content decides
+  profile,  ///< name or path of a profile: what it says decides
   rules,    ///< path of a file of rules: its bytes decide
   place,    ///< where the result goes, how the work is spread; never what it is
 };
