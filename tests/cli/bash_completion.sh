@@ -78,6 +78,10 @@ contains hdf5 analyze --imatrix-format ''
 contains auto analyze --layer-groups ''
 expect '' analyze --ctx ''
 expect gguf quantize model ''
+contains create profile ''
+expect balanced profile show bal
+expect mine.imatrix profile validate mi
+contains --target-size profile create --
 
 # Paths.
 expect 'mine.imatrix,model' quantize m

@@ -44,4 +44,5 @@ expect 'llm-quantize quantize --qu' '*--quant-level*'
 expect 'llm-quantize --format json quantize model gguf -q q4_k_m' '*Q4_K_M*'
 expect 'llm-quantize quality ' '*report*'
 expect 'llm-quantize info model --format js' '*json*'
+expect 'llm-quantize profile show bal' '*balanced*'
 echo "$lines lines complete as they should"

@@ -27,6 +27,13 @@ _llm_quantize_offer() {
       mapfile -t COMPREPLY < <(compgen "$how" -- "${cur/#~\//$HOME/}")
       compopt -o filenames 2> /dev/null
       ;;
+    '@or_file '*)
+      mapfile -t COMPREPLY < <(compgen -f -- "${cur/#~\//$HOME/}")
+      compopt -o filenames 2> /dev/null
+      for word in ${1#* }; do
+        [[ ${word,,} == "${cur,,}"* ]] && COMPREPLY+=("$word")
+      done
+      ;;
     *)
       for word in $1; do
         [[ ${word,,} == "${cur,,}"* ]] && COMPREPLY+=("$word")
@@ -76,6 +83,8 @@ std::string kind_word(const OptionEntry& option) {
       return "@text";
     case ValueKind::words:
       return fmt::format("{}", fmt::join(option.words, " "));
+    case ValueKind::words_or_file:
+      return fmt::format("@or_file {}", fmt::join(option.words, " "));
     case ValueKind::file:
       return "@file";
     case ValueKind::directory:
@@ -127,7 +136,8 @@ std::string value_table(const std::vector<CommandEntry>& catalogue) {
   std::string text =
       "\n# What option $1 of $command takes: value becomes @text, @file, @directory, @path, the words to "
       "choose\n"
-      "# from, or nothing for a flag.\n_llm_quantize_value() {\n  value=''\n  case \"$command $1\" in\n";
+      "# from (behind @or_file: files, too), or nothing for a flag.\n_llm_quantize_value() {\n  value=''\n  "
+      "case \"$command $1\" in\n";
   for (const CommandEntry& command : catalogue) {
     if (&command == &catalogue.front()) continue;
     for (const OptionEntry& option : command.options) {

@@ -44,6 +44,10 @@ void read_type(OptionEntry& entry, const std::string& type_and_check) {
     }
   }
   if (!entry.words.empty()) entry.kind = ValueKind::words;
+  if (entry.type == kProfileValue) {
+    for (const std::string_view preset : available_presets()) entry.words.emplace_back(preset);
+    entry.kind = ValueKind::words_or_file;
+  }
 }
 
 OptionEntry make_entry(const CLI::Option& option) {

@@ -9,7 +9,7 @@
 
 namespace llmq::cli {
 
-enum class ValueKind { none, text, words, file, directory, path };
+enum class ValueKind { none, text, words, words_or_file, file, directory, path };
 
 struct OptionEntry {
   std::vector<std::string> names;  ///< "-q", "--quant-level"; for an argument its one name, "MODEL"

@@ -13,6 +13,12 @@ constexpr std::string_view kHead = R"(#compdef llm-quantize
 
 # Words in any case, as the program takes them.
 _llm-quantize-words() { compadd -M 'm:{[:lower:][:upper:]}={[:upper:][:lower:]}' "$@" }
+_llm-quantize-words-or-file() {
+  local ret=1
+  _llm-quantize-words "$@" && ret=0
+  _files && ret=0
+  return ret
+}
 
 )";
 
@@ -40,6 +46,8 @@ std::string action(const OptionEntry& option) {
       return " ";  // a value with nothing to offer
     case ValueKind::words:
       return fmt::format("_llm-quantize-words {}", fmt::join(option.words, " "));
+    case ValueKind::words_or_file:
+      return fmt::format("_llm-quantize-words-or-file {}", fmt::join(option.words, " "));
     case ValueKind::directory:
       return "_files -/";
     case ValueKind::file:

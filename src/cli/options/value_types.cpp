@@ -1,5 +1,6 @@
 #include "cli/options/value_types.hpp"
 
+#include "llmq/embedded/profiles.hpp"
 #include "llmq/quant/codec.hpp"
 #include "llmq/quant/type_policy.hpp"
 
@@ -10,6 +11,12 @@ std::vector<std::string_view> available_levels() {
   for (const FileLevel& level : file_levels()) {
     if (level.available) names.push_back(level.name);
   }
+  return names;
+}
+
+std::vector<std::string_view> available_presets() {
+  std::vector<std::string_view> names;
+  for (const EmbeddedProfile& preset : embedded_profiles()) names.push_back(preset.name);
   return names;
 }
 

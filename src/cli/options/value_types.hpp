@@ -19,6 +19,8 @@ inline constexpr const char* kSizeValue = "SIZE";
 
 /// Levels that `quantize -q` accepts now, in their canonical spelling.
 std::vector<std::string_view> available_levels();
+/// Names of the profiles that the program carries.
+std::vector<std::string_view> available_presets();
 /// Types that tensors can be quantized to now.
 std::vector<std::string_view> available_tensor_types();
 
