@@ -76,6 +76,7 @@ expect 2 "${create[@]}" --name x --target-size 1MB
 has err.txt '--model'
 expect 2 "${create[@]}" --name x --target-size 0.2 --target-bpw 3
 expect 2 "${create[@]}" --name x --target-bpw 1.4
+expect 2 "${create[@]}" --name x --target-bpw nan
 expect 2 profile create --name x
 expect 10 profile create --imatrix nowhere --name x
 expect 10 "${create[@]}" --name x --model "$small"
@@ -134,6 +135,27 @@ misfit() {   # misfit POINTER MEMBERS: well-formed, and does not fit
 misfit /layer_assignments/0/layer_name '"layer_assignments": [{"layer_name": "model.layers.4", "bit_width": 4}]'
 misfit /target_bpw '"layer_assignments": [], "target_bpw": 1.55'
 misfit /target_compression '"layer_assignments": [], "target_compression": 0.05'
+
+# --- as a step of a job: the bytes of the command, skipped when it is done, and no file of others is lost
+cat > job.json << END
+{"version": 1, "name": "profiles", "steps": [
+  {"id": "p", "type": "profile", "imatrix": "m.imatrix", "name": "made", "target-bpw": 2.75, "output": "job.dqprofile"},
+  {"id": "c", "type": "profile", "imatrix": "m.imatrix", "name": "made", "model": "$model", "target-size": "1.5MB"}]}
+END
+job=(run job.json --checkpoint-dir cp)
+cp kept.dqprofile made.dqprofile
+expect 2 "${job[@]}"
+has err.txt 'made.dqprofile: exists already'
+rm made.dqprofile
+on 2 --format json "${job[@]}" > job1.out
+on 1 "${create[@]}" --name made --target-bpw 2.75 -o alone.dqprofile > /dev/null
+same job.dqprofile alone.dqprofile
+on 1 --format json "${job[@]}" > job2.out
+[ "$(grep -c '"status": "skipped"' job2.out)" = 2 ] || { cat job2.out; fail "finished profiles were made again"; }
+sed -i 's/2\.75/2.5/' job.json
+on 1 --format json "${job[@]}" > job3.out
+[ "$(grep -c '"status": "skipped"' job3.out)" = 1 ] || { cat job3.out; fail "a changed target"; }
+cmp -s job.dqprofile alone.dqprofile && fail "the profile did not change"
 
 for help in "profile --help" "profile list --help" "profile show --help" "profile create --help" "profile validate --help"; do
   # shellcheck disable=SC2086

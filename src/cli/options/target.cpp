@@ -1,5 +1,7 @@
 #include "cli/options/target.hpp"
 
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "llmq/allocate/profile.hpp"
@@ -24,6 +26,10 @@ void TargetParser::apply(std::optional<double>& bpw, std::optional<TargetSize>& 
   if (bpw_ && !size_.empty()) {
     throw Error(ExitCode::invalid_arguments, "--target-bpw and --target-size say the same thing twice",
                 "Give one of them");
+  }
+  if (bpw_ && std::isnan(*bpw_)) {  // in no range, and outside of none
+    throw Error(ExitCode::invalid_arguments, "--target-bpw: not a number",
+                fmt::format("Give a number from {:g} to {:g}", kMinBitWidth, kMaxBitWidth));
   }
   bpw = bpw_;
   if (size_.empty()) return;
