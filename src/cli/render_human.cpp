@@ -63,11 +63,15 @@ std::string dynamic_rows(const DynamicResult& dynamic) {
     text += row("predicted KL", fmt::format("{:.4g} (nothing within the limits is predicted below {:.4g})",
                                             dynamic.predicted_kld, dynamic.bound_kld));
     if (dynamic.stock)
-      text += row("best level that fits", fmt::format("{}: {:.4g}", dynamic.stock->level, dynamic.stock->predicted_kld));
+      text += row("best level that fits",
+                  fmt::format("{}: {:.4g}", dynamic.stock->level, dynamic.stock->predicted_kld));
   }
-  for (std::size_t i = 0; i < dynamic.decision.size(); ++i) text += row(i == 0 ? "tried" : "", dynamic.decision[i]);
+  for (std::size_t i = 0; i < dynamic.decision.size(); ++i)
+    text += row(i == 0 ? "tried" : "", dynamic.decision[i]);
   text += row("importance matrix", dynamic.imatrix.string());
-  text += row("error table", fmt::format("{}{}", dynamic.atlas.string(), dynamic.errors_reused && dynamic.probes_reused ? " (of an earlier run)" : ""));
+  text += row("error table",
+              fmt::format("{}{}", dynamic.atlas.string(),
+                          dynamic.errors_reused && dynamic.probes_reused ? " (of an earlier run)" : ""));
   return text;
 }
 

@@ -52,11 +52,12 @@ void add_dynamic(const DynamicResult& dynamic, Json& document) {
   }
   document["profile"] = dynamic.profile;
   document["layer_summary"] = layers;
-  document["prediction"] = {{"kld", dynamic.predicted_kld},
-                            {"bound", dynamic.bound_kld},
-                            {"measured_changes", dynamic.measured},
-                            {"stock_level", dynamic.stock ? Json(dynamic.stock->level) : Json(nullptr)},
-                            {"stock_kld", dynamic.stock ? Json(dynamic.stock->predicted_kld) : Json(nullptr)}};
+  document["prediction"] = {
+      {"kld", dynamic.predicted_kld},
+      {"bound", dynamic.bound_kld},
+      {"measured_changes", dynamic.measured},
+      {"stock_level", dynamic.stock ? Json(dynamic.stock->level) : Json(nullptr)},
+      {"stock_kld", dynamic.stock ? Json(dynamic.stock->predicted_kld) : Json(nullptr)}};
   document["dynamic"] = {
       {"target", dynamic.target},
       {"decision", dynamic.decision},
@@ -83,26 +84,27 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
          {"elements", tensor.elements},
          {"bytes", tensor.bytes}});
   }
-  Json document = {{"status", result.dry_run ? "planned" : "success"},
-               {"output_path", result.output_path.string()},
-               {"format", "gguf"},
-               {"quantization_level", result.level},
-               {"file_size", result.file_bytes},
-               {"compression_ratio", result.compression_ratio},
-               {"duration_seconds", result.seconds},
-               {"peak_memory_bytes", result.dry_run ? result.memory_plan_bytes : result.peak_memory_bytes},
-               {"validation_status", result.dry_run ? "not_run" : "valid"},
-               {"effective_bpw", result.effective_bpw},
-               {"metadata",
-                {{"original_dtype", result.original_dtype},
-                 {"original_size", result.original_bytes},
-                 {"layers_processed", result.layers}}},
-               {"fallbacks", {{"tensors", result.fallbacks}, {"bytes", result.fallback_bytes}}},
-               {"plan", result.dry_run ? plan_json(result) : Json(nullptr)},
-               {"units", {{"total", result.units}, {"resumed", result.units_resumed}}},
-               {"phase_seconds", result.phase_seconds},
-               {"timeline", timeline_json(result.timelines)},
-               {"tensors", tensors}};
+  Json document = {
+      {"status", result.dry_run ? "planned" : "success"},
+      {"output_path", result.output_path.string()},
+      {"format", "gguf"},
+      {"quantization_level", result.level},
+      {"file_size", result.file_bytes},
+      {"compression_ratio", result.compression_ratio},
+      {"duration_seconds", result.seconds},
+      {"peak_memory_bytes", result.dry_run ? result.memory_plan_bytes : result.peak_memory_bytes},
+      {"validation_status", result.dry_run ? "not_run" : "valid"},
+      {"effective_bpw", result.effective_bpw},
+      {"metadata",
+       {{"original_dtype", result.original_dtype},
+        {"original_size", result.original_bytes},
+        {"layers_processed", result.layers}}},
+      {"fallbacks", {{"tensors", result.fallbacks}, {"bytes", result.fallback_bytes}}},
+      {"plan", result.dry_run ? plan_json(result) : Json(nullptr)},
+      {"units", {{"total", result.units}, {"resumed", result.units_resumed}}},
+      {"phase_seconds", result.phase_seconds},
+      {"timeline", timeline_json(result.timelines)},
+      {"tensors", tensors}};
   if (result.dynamic) add_dynamic(*result.dynamic, document);
   document["warnings"] = warnings;
   return text(document);

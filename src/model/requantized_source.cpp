@@ -31,8 +31,9 @@ void RequantizedSource::read_rows(const ModelTensor& tensor, std::uint64_t row, 
       const std::span<float> weights = out.subspan(at * elems, rows * elems);
       encoded[worker].resize(rows * row_bytes(type, elems));
       encode_rows(type, weights, elems,
-                  importance == nullptr || importance->empty() ? std::span<const float>()
-                                                               : std::span<const float>((*importance)[matrix]),
+                  importance == nullptr || importance->empty()
+                      ? std::span<const float>()
+                      : std::span<const float>((*importance)[matrix]),
                   encoded[worker]);
       decode_rows(type, encoded[worker], elems, weights);
       at += rows;

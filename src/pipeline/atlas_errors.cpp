@@ -48,8 +48,7 @@ class ErrorTable {
     for (std::size_t task = 0; task < tasks.size(); ++task) {
       const ModelTensor& tensor = *tasks[task].tensor;
       rows_.push_back(sample_rows(tensor, row_limit));
-      const auto step =
-          static_cast<std::size_t>(std::max<std::uint64_t>(1, kUnitElems / tensor.row_elems()));
+      const auto step = static_cast<std::size_t>(std::max<std::uint64_t>(1, kUnitElems / tensor.row_elems()));
       for (std::size_t first = 0; first < rows_.back().size(); first += step)
         units_.push_back({task, first, std::min(step, rows_.back().size() - first)});
     }
@@ -65,8 +64,8 @@ class ErrorTable {
       if (!known.contains(i)) pending.push_back(i);
     }
     context_.comm.together("open the journal", [&] {
-      journal_ = std::make_unique<ResultJournal>(
-          job_.enabled() ? std::optional(job_.path()) : std::nullopt, kJournal, context_.comm.rank());
+      journal_ = std::make_unique<ResultJournal>(job_.enabled() ? std::optional(job_.path()) : std::nullopt,
+                                                 kJournal, context_.comm.rank());
     });
     work(pending, costs);
     collect(known);
@@ -161,9 +160,11 @@ class ErrorTable {
     for (std::size_t i = 0; i < indices.size(); ++i) {
       const std::uint64_t matrix = indices[i] / task.tensor->ne[1];
       const bool known = task.importance != nullptr;
-      const auto importance = known ? std::span<const float>(task.importance->columns[matrix]) : std::span<const float>();
-      const auto means = known && !task.importance->means.empty() ? std::span<const float>(task.importance->means[matrix])
-                                                                  : std::span<const float>();
+      const auto importance =
+          known ? std::span<const float>(task.importance->columns[matrix]) : std::span<const float>();
+      const auto means = known && !task.importance->means.empty()
+                             ? std::span<const float>(task.importance->means[matrix])
+                             : std::span<const float>();
       const std::span<const float> row = rows.subspan(i * elems, elems);
       sums[0] += output_error(row, zeros, importance, means);
       for (std::size_t t = 0; t < task.types.size(); ++t) {
@@ -172,7 +173,8 @@ class ErrorTable {
         decode_rows(task.types[t], encoded, elems, decoded);
         sums[1 + 2 * t] += output_error(row, decoded, importance, means);
         for (std::size_t j = 0; j < elems; ++j)
-          sums[2 + 2 * t] = std::max(sums[2 + 2 * t], std::fabs(static_cast<double>(row[j]) - static_cast<double>(decoded[j])));
+          sums[2 + 2 * t] = std::max(
+              sums[2 + 2 * t], std::fabs(static_cast<double>(row[j]) - static_cast<double>(decoded[j])));
       }
     }
     return sums;

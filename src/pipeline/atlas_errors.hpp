@@ -24,8 +24,8 @@ struct AtlasTask {
   std::vector<GgmlType> types;                   ///< that divide its rows and can be encoded; ascending
 };
 
-/// The rows looked at, ascending: one of each of `limit` equal parts, chosen by the tensor's name. All rows when
-/// there are no more, or limit is 0.
+/// The rows looked at, ascending: one of each of `limit` equal parts, chosen by the tensor's name. All rows
+/// when there are no more, or limit is 0.
 std::vector<std::uint64_t> sample_rows(const ModelTensor& tensor, std::uint64_t limit);
 
 /// Squared error of the outputs of one row, expected over inputs of these importances and means: with
@@ -34,8 +34,8 @@ std::vector<std::uint64_t> sample_rows(const ModelTensor& tensor, std::uint64_t 
 double output_error(std::span<const float> row, std::span<const float> decoded,
                     std::span<const float> importance, std::span<const float> means) noexcept;
 
-/// Collective; cells and power go into rank 0's `atlas`, the same whatever the ranks. Finished parts are kept in
-/// `job` and taken up again. What `atlas` has of other tensors and types stays.
+/// Collective; cells and power go into rank 0's `atlas`, the same whatever the ranks. Finished parts are kept
+/// in `job` and taken up again. What `atlas` has of other tensors and types stays.
 /// @throws Error(validation) for weights that are not finite, Error(interrupted).
 void measure_errors(const StageContext& context, const ModelSource& source, std::span<const AtlasTask> tasks,
                     std::uint64_t row_limit, const JobDirectory& job, Atlas& atlas);

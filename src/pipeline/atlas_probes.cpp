@@ -19,7 +19,7 @@
 namespace llmq {
 namespace {
 
-constexpr double kProbedBits[] = {2.0, 3.0, 4.5};
+constexpr std::uint32_t kFewLayers = 8;
 constexpr const char* kJournal = "probes";
 
 /// What a change of this tensor reaches.
@@ -41,7 +41,11 @@ class ProbeRun {
  public:
   ProbeRun(const StageContext& context, const ModelSource& source, std::span<const AtlasTask> tasks,
            const SampleSet& samples, const JobDirectory& job)
-      : context_(context), source_(source), tasks_(tasks), samples_(samples), job_(job),
+      : context_(context),
+        source_(source),
+        tasks_(tasks),
+        samples_(samples),
+        job_(job),
         probes_(plan_probes(tasks, source.spec().n_layers)) {
     std::map<std::int32_t, Batch> by_layer;
     for (std::size_t i = 0; i < probes_.size(); ++i)
@@ -121,7 +125,8 @@ class ProbeRun {
       const AtlasTask& task = tasks_[probes_[probe].task];
       const auto* importance = task.importance == nullptr ? nullptr : &task.importance->columns;
       changed.push_back(std::make_unique<RequantizedSource>(
-          source_, std::map<std::string, Requantization>{{task.tensor->name, {probes_[probe].type, importance}}},
+          source_,
+          std::map<std::string, Requantization>{{task.tensor->name, {probes_[probe].type, importance}}},
           context.threads));
       candidates.push_back({changed.back().get(), difference_of(source_, *task.tensor)});
     }
@@ -131,11 +136,11 @@ class ProbeRun {
       for (std::size_t i = 0; i < todo.size(); ++i) {
         const MeanError kld = summarize_scores(scores[i]).kld;
         if (!std::isfinite(kld.mean)) {
-          throw Error(ExitCode::importance,
-                      fmt::format("with {} as {} the model's predictions are not finite",
-                                  tasks_[probes_[todo[i]].task].tensor->name,
-                                  type_name(probes_[todo[i]].type)),
-                      "The checkpoint may be damaged; see llm-quantize info MODEL");
+          throw Error(
+              ExitCode::importance,
+              fmt::format("with {} as {} the model's predictions are not finite",
+                          tasks_[probes_[todo[i]].task].tensor->name, type_name(probes_[todo[i]].type)),
+              "The checkpoint may be damaged; see llm-quantize info MODEL");
         }
         const double figures[2] = {std::max(0.0, kld.mean), kld.error};
         journal.record(todo[i], figures);
@@ -155,8 +160,13 @@ class ProbeRun {
 
 }  // namespace
 
+ProbeDepth probe_depth(std::uint32_t n_layers) {
+  if (n_layers <= kFewLayers) return {n_layers, {2.0, 3.0, 4.5}, 4096};
+  return {5, {2.0, 4.5}, 2048};
+}
+
 std::vector<std::uint32_t> probed_layers(std::uint32_t n_layers) {
-  const std::uint32_t count = std::min(n_layers, kProbedLayers);
+  const std::uint32_t count = probe_depth(n_layers).layers;
   std::vector<std::uint32_t> layers;
   for (std::uint32_t i = 0; i < count; ++i)
     layers.push_back(count == 1 ? 0 : i * (n_layers - 1) / (count - 1));
@@ -165,19 +175,21 @@ std::vector<std::uint32_t> probed_layers(std::uint32_t n_layers) {
 
 std::vector<Probe> plan_probes(std::span<const AtlasTask> tasks, std::uint32_t n_layers) {
   const std::vector<std::uint32_t> layers = probed_layers(n_layers);
+  const std::vector<double> wanted_bits = probe_depth(n_layers).bits;
   std::vector<Probe> probes;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const std::int32_t layer = tasks[i].tensor->layer;
     if (layer >= 0 && !std::binary_search(layers.begin(), layers.end(), static_cast<std::uint32_t>(layer)))
       continue;
     // Of the usual candidates only, so that a pinned type changes no probe.
-    const std::vector<GgmlType> usual = candidate_types(tasks[i].tensor->row_elems(), tasks[i].tensor->stored_type);
+    const std::vector<GgmlType> usual =
+        candidate_types(tasks[i].tensor->row_elems(), tasks[i].tensor->stored_type);
     std::vector<GgmlType> among;
     std::set_intersection(usual.begin(), usual.end(), tasks[i].types.begin(), tasks[i].types.end(),
                           std::back_inserter(among));
     if (among.empty()) continue;
     std::set<GgmlType> types;
-    for (const double bits : kProbedBits) {
+    for (const double bits : wanted_bits) {
       const auto distance = [&](GgmlType type) { return std::fabs(bits_per_weight(type) - bits); };
       types.insert(*std::min_element(among.begin(), among.end(),
                                      [&](GgmlType a, GgmlType b) { return distance(a) < distance(b); }));
@@ -187,12 +199,13 @@ std::vector<Probe> plan_probes(std::span<const AtlasTask> tasks, std::uint32_t n
   return probes;
 }
 
-SampleSet choose_probe_samples(const SampleSet& samples) {
+SampleSet choose_probe_samples(const SampleSet& samples, std::uint32_t n_layers) {
   SampleSet chosen = samples;
   const std::uint64_t all = samples.samples.size();
-  const std::uint64_t count = std::clamp<std::uint64_t>(kProbeTokens / samples.ctx, 1, all);
+  const std::uint64_t count = std::clamp<std::uint64_t>(probe_depth(n_layers).tokens / samples.ctx, 1, all);
   chosen.samples.clear();
-  for (std::uint64_t i = 0; i < count; ++i) chosen.samples.push_back(samples.samples[(2 * i + 1) * all / (2 * count)]);
+  for (std::uint64_t i = 0; i < count; ++i)
+    chosen.samples.push_back(samples.samples[(2 * i + 1) * all / (2 * count)]);
   return chosen;
 }
 

@@ -23,17 +23,21 @@ struct Probe {
   GgmlType type = GgmlType::F32;
 };
 
-/// Layers of one role that are measured at most; those between are interpolated.
-inline constexpr std::uint32_t kProbedLayers = 6;
-/// Tokens that the probes run over.
-inline constexpr std::uint64_t kProbeTokens = 4096;
+/// How much is measured: a model of few layers all of it, others some layers of each role; between these is
+/// interpolated.
+struct ProbeDepth {
+  std::uint32_t layers = 0;  ///< of each role
+  std::vector<double> bits;  ///< the candidate types nearest to these
+  std::uint64_t tokens = 0;  ///< that the changed models run over
+};
+ProbeDepth probe_depth(std::uint32_t n_layers);
 
 /// The first, the last and some layers between, at equal distances.
 std::vector<std::uint32_t> probed_layers(std::uint32_t n_layers);
-/// For each tensor outside the layers or in a probed layer: the candidate types nearest to 2, 3 and 4.5 bits.
+/// For each tensor outside the layers or in a probed layer: the types to try.
 std::vector<Probe> plan_probes(std::span<const AtlasTask> tasks, std::uint32_t n_layers);
 /// Some samples of a set, spread over all of it.
-SampleSet choose_probe_samples(const SampleSet& samples);
+SampleSet choose_probe_samples(const SampleSet& samples, std::uint32_t n_layers);
 
 /// Collective; probes go into rank 0's `atlas`, whose cells must be there. Ranks share the samples, and where
 /// there are more ranks than samples, the probes too. Finished layers are kept in `job`.

@@ -116,7 +116,8 @@ fs::path atlas_path(const fs::path& imatrix) {
   return path += ".atlas";
 }
 
-AtlasStage prepare_atlas(const StageContext& context, const ModelSource& source, const AtlasRequest& request) {
+AtlasStage prepare_atlas(const StageContext& context, const ModelSource& source,
+                         const AtlasRequest& request) {
   AtlasStage stage;
   std::vector<std::uint64_t> bits(request.tasks.size(), 0);
   context.comm.together("look for an error table", [&] {

@@ -29,15 +29,16 @@ constexpr std::uint64_t kProbeCtx = 512;
 constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
 
 /// Samples of the calibration text, spread over it, that single changes and whole mixes are judged by.
-SampleSet probe_samples(const StageContext& context, const ModelSource& source, const QuantizeOptions& options) {
+SampleSet probe_samples(const StageContext& context, const ModelSource& source,
+                        const QuantizeOptions& options) {
   const auto tokenizer = make_tokenizer(source.vocabulary());
   std::optional<fs::path> data;
   if (!options.calibration_data.empty()) data = options.calibration_data;
-  SampleRequest request{data, embedded_calibration_text(), "llm-quantize-calibration", kProbeCtx, kManySamples,
-                        source.spec().context_length};
+  SampleRequest request{data,         embedded_calibration_text(), "llm-quantize-calibration", kProbeCtx,
+                        kManySamples, source.spec().context_length};
   request.ctx = std::min<std::uint64_t>(
       kProbeCtx, source.spec().context_length == 0 ? kProbeCtx : source.spec().context_length);
-  return choose_probe_samples(make_samples(request, *tokenizer, context.log));
+  return choose_probe_samples(make_samples(request, *tokenizer, context.log), source.spec().n_layers);
 }
 
 /// The choice itself; lives on rank 0, where the error table is.
@@ -47,6 +48,7 @@ class Chooser {
           const Atlas& atlas, const DynamicBudget& budget, std::uint64_t fixed_bytes)
       : source_(source), request_(request), tensors_(tensors), losses_(atlas) {
     problem_ = make_problem(tensors, losses_, request.fit, budget);
+    if (request.is_preset) relaxed_ = relax(problem_, budget.option.starts_with("--"));
     require_feasible(problem_, tensors, request.fit, budget, fixed_bytes);
     for (const FileLevel& level : file_levels()) {
       if (!level.available) continue;
@@ -58,6 +60,8 @@ class Chooser {
   }
 
   const AllocationProblem& problem() const noexcept { return problem_; }
+  /// True if a preset asks for less than this model's rows allow and got the least possible instead.
+  bool relaxed() const noexcept { return relaxed_; }
   bool measured() const noexcept { return losses_.measured(); }
 
   Allocation within(std::uint64_t bytes) const {
@@ -89,6 +93,7 @@ class Chooser {
   const std::vector<DynamicTensor>& tensors_;
   LossModel losses_;
   AllocationProblem problem_;
+  bool relaxed_ = false;
   std::vector<Choices> starts_;
   std::vector<const FileLevel*> levels_;
 };
@@ -154,14 +159,17 @@ DynamicRequest prepare_dynamic(const QuantizeOptions& options, const PlanChanges
     throw Error(ExitCode::invalid_arguments, "--pure has no meaning for level dynamic",
                 "Leave it out, or choose a file level");
   }
-  Profile profile = find_profile(options.dynamic->profile, options.dynamic->profile_directory).profile;
+  FoundProfile found = find_profile(options.dynamic->profile, options.dynamic->profile_directory);
+  const bool is_preset = found.path.empty();
+  Profile profile = std::move(found.profile);
   if (options.dynamic->target_bpw || options.dynamic->target_size) {
     profile.target_bpw.reset();  // the options' target takes their place
     profile.target_compression.reset();
   }
   ProfileFit fit = fit_profile(profile, profile_tensors(source, changes.types));
-  require_fit(fit, profile.id);
-  return {options, changes, std::move(profile), std::move(fit), part_checkpoints(options.checkpoints)};
+  if (!is_preset) require_fit(fit, profile.id);  // presets are for every model: what does not fit is relaxed
+  return {options,        changes,   std::move(profile),
+          std::move(fit), is_preset, part_checkpoints(options.checkpoints)};
 }
 
 DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request) {
@@ -223,11 +231,18 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   Choices choices(tensors.size(), 0);
   std::unique_ptr<Chooser> chooser;
   const auto start = Clock::now();
-  const bool smallest_coherent = request.profile.strategy == ProfileStrategy::compression_max && budget.option.empty();
+  const bool smallest_coherent =
+      request.profile.strategy == ProfileStrategy::compression_max && budget.option.empty();
   std::uint64_t ends[2] = {0, 0};
   context.comm.together("allocate", [&] {
     if (!context.comm.is_root()) return;
     chooser = std::make_unique<Chooser>(source, request, tensors, stage.atlas, budget, fixed);
+    if (chooser->relaxed()) {
+      context.log.warn(
+          fmt::format("{} asks for fewer bits than the row lengths of this model allow: the least "
+                      "possible is used in its place",
+                      request.profile.id));
+    }
     ends[0] = bytes_of(chooser->problem(), smallest(chooser->problem()));
     if (smallest_coherent) ends[1] = chooser->largest_bytes();
     if (!smallest_coherent) choices = chooser->within(budget.max_bytes).choices;

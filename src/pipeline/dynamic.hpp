@@ -21,6 +21,7 @@ struct DynamicRequest {
   PlanChanges changes;
   Profile profile;
   ProfileFit fit;
+  bool is_preset = false;
   CheckpointOptions checkpoints;
 };
 

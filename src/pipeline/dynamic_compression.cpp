@@ -50,7 +50,11 @@ class CompressionSearch {
   CompressionSearch(const StageContext& context, const ModelSource& source,
                     const std::vector<DynamicTensor>& tensors, const ImportanceMap& importance,
                     const SampleSet& samples, double threshold_pct)
-      : context_(context), source_(source), tensors_(tensors), importance_(importance), samples_(samples),
+      : context_(context),
+        source_(source),
+        tensors_(tensors),
+        importance_(importance),
+        samples_(samples),
         threshold_pct_(threshold_pct) {}
 
   CompressionChoice run(std::uint64_t least, std::uint64_t most,
@@ -120,11 +124,13 @@ class CompressionSearch {
     for (const DynamicTensor& tensor : tensors_) weights += tensor.tensor->elements();
     CompressionChoice choice{trials_[best].choices, {}};
     for (std::size_t i = 0; i < trials_.size(); ++i) {
-      choice.decision.push_back(fmt::format(
-          "{:.3f} bits a weight: perplexity {:+.1f} % on calibration text{}",
-          8.0 * static_cast<double>(trials_[i].bytes) / static_cast<double>(weights), trials_[i].perplexity_pct,
-          i != best ? "" : coherent(trials_[i]) ? fmt::format(" <- the smallest within {:g} %", threshold_pct_)
-                                                : fmt::format(" <- none is within {:g} %", threshold_pct_)));
+      choice.decision.push_back(
+          fmt::format("{:.3f} bits a weight: perplexity {:+.1f} % on calibration text{}",
+                      8.0 * static_cast<double>(trials_[i].bytes) / static_cast<double>(weights),
+                      trials_[i].perplexity_pct,
+                      i != best              ? ""
+                      : coherent(trials_[i]) ? fmt::format(" <- the smallest within {:g} %", threshold_pct_)
+                                             : fmt::format(" <- none is within {:g} %", threshold_pct_)));
     }
     return choice;
   }

@@ -18,7 +18,9 @@ struct Sum {
     bytes += row_bytes(type, tensor.row_elems()) * tensor.rows();
     weights += tensor.elements();
   }
-  double bits() const { return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights); }
+  double bits() const {
+    return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  }
 };
 
 /// "model.layers.0", "lm_head".
@@ -28,7 +30,8 @@ std::string layer_name(const ModelTensor& tensor) {
 
 }  // namespace
 
-std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& tensors, const Choices& choices) {
+std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& tensors,
+                                           const Choices& choices) {
   std::vector<std::string> order;
   std::map<std::string, Sum> sums;
   for (const bool inside : {true, false}) {
@@ -41,7 +44,8 @@ std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& ten
     }
   }
   std::vector<LayerSummary> layers;
-  for (const std::string& name : order) layers.push_back({name, sums[name].bits(), sums[name].weights, false});
+  for (const std::string& name : order)
+    layers.push_back({name, sums[name].bits(), sums[name].weights, false});
   return layers;
 }
 
@@ -51,7 +55,8 @@ std::vector<std::string> kind_lines(const std::vector<DynamicTensor>& tensors, c
     Sum sum;
     std::set<std::int32_t> layers;
   };
-  std::array<Kind, 4> kinds{{{"Attention layers", {}, {}}, {"MLP layers", {}, {}}, {"Embeddings", {}, {}}, {"Output", {}, {}}}};
+  std::array<Kind, 4> kinds{
+      {{"Attention layers", {}, {}}, {"MLP layers", {}, {}}, {"Embeddings", {}, {}}, {"Output", {}, {}}}};
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const ModelTensor& tensor = *tensors[i].tensor;
     const bool attention = tensor_role(tensor.name).starts_with("attn");
@@ -63,7 +68,8 @@ std::vector<std::string> kind_lines(const std::vector<DynamicTensor>& tensors, c
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     if (kinds[i].sum.weights == 0) continue;
     lines.push_back(fmt::format("  - {}{}: {:.2f}-bit", kinds[i].name,
-                                i < 2 ? fmt::format(" ({})", kinds[i].layers.size()) : "", kinds[i].sum.bits()));
+                                i < 2 ? fmt::format(" ({})", kinds[i].layers.size()) : "",
+                                kinds[i].sum.bits()));
   }
   return lines;
 }

@@ -24,9 +24,7 @@ std::uint64_t tensor_bytes(GgmlType type, const ModelTensor& tensor) {
   return row_bytes(type, tensor.row_elems()) * tensor.rows();
 }
 
-std::uint64_t padded(std::uint64_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
+std::uint64_t padded(std::uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 bool needs_importance(GgmlType type, const std::string& tensor) {
   return requires_imatrix(type, *find_file_level("Q2_K"), tensor);
@@ -49,12 +47,12 @@ std::string pins_by_cost(const std::vector<DynamicTensor>& tensors) {
     for (const GgmlType type : tensor.measured) least = std::min(least, tensor_bytes(type, *tensor.tensor));
     const std::uint64_t pinned = tensor_bytes(tensor.allowed.front(), *tensor.tensor);
     if (pinned <= least) continue;
-    costs.emplace_back(pinned - least,
-                       fmt::format("{} as {} +{} bytes ({})", tensor.tensor->name,
-                                   type_name(tensor.allowed.front()), format_count(pinned - least),
-                                   tensor.pinned_by));
+    costs.emplace_back(pinned - least, fmt::format("{} as {} +{} bytes ({})", tensor.tensor->name,
+                                                   type_name(tensor.allowed.front()),
+                                                   format_count(pinned - least), tensor.pinned_by));
   }
-  std::stable_sort(costs.begin(), costs.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::stable_sort(costs.begin(), costs.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<std::string> words;
   for (auto& [bytes, text] : costs) words.push_back(std::move(text));
   return words.empty() ? "" : "; pinned: " + join_some(words);
@@ -159,17 +157,33 @@ AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const 
     position[tensor.index] = problem.tensors.size();
     std::vector<TypeOption> options;
     for (const GgmlType type : tensor.allowed)
-      options.push_back({type, padded(tensor_bytes(type, *tensor.tensor)), losses.loss(tensor.tensor->name, type)});
+      options.push_back(
+          {type, padded(tensor_bytes(type, *tensor.tensor)), losses.loss(tensor.tensor->name, type)});
     problem.tensors.push_back(std::move(options));
   }
   for (const FittedGroup& group : fit.groups) {
     GroupLimit limit{{}, group.most_bytes};
     for (const std::size_t index : group.tensors) {
-      if (const auto found = position.find(index); found != position.end()) limit.tensors.push_back(found->second);
+      if (const auto found = position.find(index); found != position.end())
+        limit.tensors.push_back(found->second);
     }
     problem.groups.push_back(std::move(limit));
   }
   return problem;
+}
+
+bool relax(AllocationProblem& problem, bool keep_whole) {
+  const Choices least = smallest(problem);
+  bool any = false;
+  for (GroupLimit& group : problem.groups) {
+    std::uint64_t bytes = 0;
+    for (const std::size_t tensor : group.tensors) bytes += problem.tensors[tensor][least[tensor]].bytes;
+    any = any || bytes > group.max_bytes;
+    group.max_bytes = std::max(group.max_bytes, bytes);
+  }
+  if (keep_whole || bytes_of(problem, least) <= problem.max_bytes) return any;
+  problem.max_bytes = bytes_of(problem, least);
+  return true;
 }
 
 void require_feasible(const AllocationProblem& problem, const std::vector<DynamicTensor>& tensors,
@@ -185,8 +199,8 @@ void require_feasible(const AllocationProblem& problem, const std::vector<Dynami
     if (bytes <= problem.groups[g].max_bytes) continue;
     throw Error(ExitCode::profile,
                 fmt::format("{}/bit_width: {} bytes are allowed, the least possible is {} bytes{}",
-                            fit.groups[g].pointer, format_count(problem.groups[g].max_bytes), format_count(bytes),
-                            pins_by_cost(members)),
+                            fit.groups[g].pointer, format_count(problem.groups[g].max_bytes),
+                            format_count(bytes), pins_by_cost(members)),
                 "Raise the bit width, or take back a pin");
   }
   const std::uint64_t bytes = bytes_of(problem, least);
@@ -199,15 +213,16 @@ void require_feasible(const AllocationProblem& problem, const std::vector<Dynami
               "Raise the target, or take back a pin");
 }
 
-std::optional<Choices> stock_choices(const FileLevel& level, const ModelSource& source, const TypeRules& rules,
-                                     const std::vector<DynamicTensor>& tensors) {
+std::optional<Choices> stock_choices(const FileLevel& level, const ModelSource& source,
+                                     const TypeRules& rules, const std::vector<DynamicTensor>& tensors) {
   const std::vector<TypeChoice> types =
       choose_types(level, mix_model(source.spec()), mix_tensors(source), true, rules);
   Choices choices;
   for (const DynamicTensor& tensor : tensors) {
     const auto found = std::find(tensor.allowed.begin(), tensor.allowed.end(), types[tensor.index].type);
     if (found == tensor.allowed.end() && tensor.pinned_by.empty()) return std::nullopt;
-    choices.push_back(tensor.pinned_by.empty() ? static_cast<std::size_t>(found - tensor.allowed.begin()) : 0);
+    choices.push_back(tensor.pinned_by.empty() ? static_cast<std::size_t>(found - tensor.allowed.begin())
+                                               : 0);
   }
   return choices;
 }

@@ -54,13 +54,17 @@ DynamicBudget dynamic_budget(const DynamicOptions& options, const Profile& profi
 AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const LossModel& losses,
                                const ProfileFit& fit, const DynamicBudget& budget);
 
+/// Raises limits of groups, and the whole one unless `keep_whole`, to what is possible. True if there was
+/// need.
+bool relax(AllocationProblem& problem, bool keep_whole);
+
 /// @throws Error(profile) if nothing fits: says what is possible and which pins cost what.
 void require_feasible(const AllocationProblem& problem, const std::vector<DynamicTensor>& tensors,
                       const ProfileFit& fit, const DynamicBudget& budget, std::uint64_t fixed_bytes);
 
 /// A level's own mix as choices; empty where one of its types is not allowed.
-std::optional<Choices> stock_choices(const FileLevel& level, const ModelSource& source, const TypeRules& rules,
-                                     const std::vector<DynamicTensor>& tensors);
+std::optional<Choices> stock_choices(const FileLevel& level, const ModelSource& source,
+                                     const TypeRules& rules, const std::vector<DynamicTensor>& tensors);
 
 /// One choice a tensor of the source.
 std::vector<TypeChoice> type_choices(const ModelSource& source, const std::vector<DynamicTensor>& tensors,

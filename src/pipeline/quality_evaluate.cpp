@@ -41,7 +41,8 @@ class WaveEvaluator {
   WaveEvaluator(const StageContext& context, const SampleSet& samples, const ModelSource& original,
                 std::span<const Candidate> candidates)
       : context_(context), samples_(samples), original_(original), candidates_(candidates) {
-    for (const Candidate& candidate : candidates) walkers_.push_back(std::make_unique<Walker>(*candidate.model));
+    for (const Candidate& candidate : candidates)
+      walkers_.push_back(std::make_unique<Walker>(*candidate.model));
   }
 
   /// One vector a candidate, by sample of the wave.
@@ -76,8 +77,8 @@ class WaveEvaluator {
     });
   }
 
-  /// Those that differ here first, while the original's states are those before the layer; one layer's weights
-  /// are resident at a time.
+  /// Those that differ here first, while the original's states are those before the layer; one layer's
+  /// weights are resident at a time.
   void run_layer(std::uint32_t layer, const std::vector<std::uint64_t>& wave) {
     for (std::size_t i = 0; i < walkers_.size(); ++i) {
       if (!candidates_[i].differs_in_layer(layer)) continue;
@@ -120,8 +121,8 @@ class WaveEvaluator {
     return scores;
   }
 
-  static void run_head(const Walker& walker, const LayerWeights& head, std::uint64_t sample, std::size_t first,
-                       std::size_t rows, std::vector<float>& logits) {
+  static void run_head(const Walker& walker, const LayerWeights& head, std::uint64_t sample,
+                       std::size_t first, std::size_t rows, std::vector<float>& logits) {
     const ModelSpec& spec = walker.source.spec();
     logits.resize(rows * spec.vocab_size);
     const std::span<const float> states = walker.states.at(sample);
@@ -237,8 +238,7 @@ WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint6
 }
 
 std::vector<Scores> evaluate_candidates(const StageContext& context, const SampleSet& samples,
-                                        const ModelSource& original,
-                                        std::span<const Candidate> candidates,
+                                        const ModelSource& original, std::span<const Candidate> candidates,
                                         const std::function<void(double)>& progress) {
   const std::vector<std::uint64_t> mine =
       samples_of_group(static_cast<std::uint32_t>(context.comm.rank()),

@@ -43,7 +43,9 @@ struct Candidate {
   std::optional<ModelDifference> difference;  ///< none: everywhere
 
   bool differs_in_embedding() const { return !difference || difference->embedding; }
-  bool differs_in_layer(std::uint32_t layer) const { return !difference || difference->layers.contains(layer); }
+  bool differs_in_layer(std::uint32_t layer) const {
+    return !difference || difference->layers.contains(layer);
+  }
   bool differs_in_head() const { return !difference || difference->head; }
 };
 

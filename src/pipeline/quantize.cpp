@@ -254,8 +254,9 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   if (request) {
     DynamicImatrix made = dynamic_imatrix(context, *request);
     imatrix = made.imatrix;
-    DynamicChoice choice = choose_dynamic(context, *source, *request, made, fingerprint,
-                                          [&](const PlanRecipe& any) { return fixed_bytes(plan_recipe(any)); });
+    DynamicChoice choice =
+        choose_dynamic(context, *source, *request, made, fingerprint,
+                       [&](const PlanRecipe& any) { return fixed_bytes(plan_recipe(any)); });
     recipe = std::move(choice.recipe);
     dynamic = std::move(choice.result);
   } else {

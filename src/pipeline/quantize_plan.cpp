@@ -166,8 +166,10 @@ MixModel mix_model(const ModelSpec& spec) {
 
 PlanRecipe recipe_of_level(const ModelSource& source, const FileLevel& level, bool has_imatrix,
                            const TypeRules& rules) {
-  return {std::string(level.name), &level,
-          choose_types(level, mix_model(source.spec()), mix_tensors(source), has_imatrix, rules), {}};
+  return {std::string(level.name),
+          &level,
+          choose_types(level, mix_model(source.spec()), mix_tensors(source), has_imatrix, rules),
+          {}};
 }
 
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,

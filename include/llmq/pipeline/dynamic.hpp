@@ -16,10 +16,10 @@ struct DynamicOptions {
   std::string profile = "balanced";         ///< name or path
   std::filesystem::path profile_directory;  ///< where names are looked up before the presets
   std::filesystem::path imatrix_cache;      ///< for matrices made because none was given
-  std::optional<double> target_bpw;         ///< most bits a quantized weight; in place of the profile's targets
-  std::optional<TargetSize> target_size;    ///< most bytes of the file; likewise
-  std::uint64_t atlas_rows = 256;           ///< rows a tensor for the error table; 0: all
-  double quality_threshold_pct = 20;  ///< perplexity that compression-max may cost, on calibration text
+  std::optional<double> target_bpw;       ///< most bits a quantized weight; in place of the profile's targets
+  std::optional<TargetSize> target_size;  ///< most bytes of the file; likewise
+  std::uint64_t atlas_rows = 256;         ///< rows a tensor for the error table; 0: all
+  double quality_threshold_pct = 20;      ///< perplexity that compression-max may cost, on calibration text
 };
 
 /// One layer of the result.
@@ -38,11 +38,11 @@ struct StockMix {
 };
 
 struct DynamicResult {
-  std::string profile;            ///< its id
-  std::string target;             ///< "3.5 bpw", "2668608 bytes", "none"
-  double predicted_kld = 0;       ///< nats, sum over tensors
-  double bound_kld = 0;           ///< no choice within the limits is predicted below
-  bool measured = false;          ///< single changes were measured; else the prediction only puts choices in order
+  std::string profile;       ///< its id
+  std::string target;        ///< "3.5 bpw", "2668608 bytes", "none"
+  double predicted_kld = 0;  ///< nats, sum over tensors
+  double bound_kld = 0;      ///< no choice within the limits is predicted below
+  bool measured = false;     ///< single changes were measured; else the prediction only puts choices in order
   std::optional<StockMix> stock;  ///< the best of those that fit
   std::filesystem::path imatrix;
   std::filesystem::path atlas;  ///< empty: not kept

@@ -27,9 +27,9 @@ struct QuantizeOptions {
   std::filesystem::path output_dir = ".";
   std::string output_name;  ///< empty: MODEL-LEVEL.gguf
   std::optional<std::filesystem::path> imatrix;
-  PlanChanges changes;                               ///< what the options say of types and metadata
-  std::optional<std::filesystem::path> layer_bits;   ///< file of more rules, after those of `changes`
-  std::optional<DynamicOptions> dynamic;  ///< set for level dynamic
+  PlanChanges changes;                              ///< what the options say of types and metadata
+  std::optional<std::filesystem::path> layer_bits;  ///< file of more rules, after those of `changes`
+  std::optional<DynamicOptions> dynamic;            ///< set for level dynamic
   std::string calibration_data;  ///< what level dynamic measures on; without use at a fixed level: noted
   std::optional<std::uint64_t> calibration_samples;  ///< likewise
   bool force = false;

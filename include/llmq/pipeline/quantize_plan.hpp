@@ -53,9 +53,9 @@ struct QuantizePlan {
 
 /// What a file is to be: a type for every tensor of the model, and what the file says of how it was made.
 struct PlanRecipe {
-  std::string name;                 ///< "Q4_K_M", "dynamic"
-  const FileLevel* level = nullptr;  ///< gives general.file_type, and which types need importance
-  std::vector<TypeChoice> choices;   ///< in the order of the source's tensors
+  std::string name;                          ///< "Q4_K_M", "dynamic"
+  const FileLevel* level = nullptr;          ///< gives general.file_type, and which types need importance
+  std::vector<TypeChoice> choices;           ///< in the order of the source's tensors
   std::vector<GgufMetadata::Pair> metadata;  ///< more keys; their size must not depend on `choices`
 };
 

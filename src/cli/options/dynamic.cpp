@@ -30,7 +30,8 @@ std::uint64_t parse_rows(const std::string& text) {
 }  // namespace
 
 void DynamicParser::add_options(CLI::App& command, QuantizeOptions& options) {
-  command.add_flag("--dynamic", dynamic_, "The same as -q dynamic: the best types for a size, tensor by tensor");
+  command.add_flag("--dynamic", dynamic_,
+                   "The same as -q dynamic: the best types for a size, tensor by tensor");
   command
       .add_option("--profile", profile_,
                   "What dynamic aims at: attention-high, balanced (default), compression-max, the name of a "
@@ -38,7 +39,8 @@ void DynamicParser::add_options(CLI::App& command, QuantizeOptions& options) {
       ->type_name(kNameValue);
   target_.add_options(command, "the profile's; level dynamic only");
   command
-      .add_option("--atlas-rows", atlas_rows_, "dynamic: rows a tensor for the error table, or all (default: 256)")
+      .add_option("--atlas-rows", atlas_rows_,
+                  "dynamic: rows a tensor for the error table, or all (default: 256)")
       ->type_name("N|all");
   command
       .add_option("--calibration-data", options.calibration_data,
@@ -60,11 +62,11 @@ void DynamicParser::apply(QuantizeOptions& options) const {
   DynamicOptions dynamic;
   target_.apply(dynamic.target_bpw, dynamic.target_size);
   if (!equals_ignore_case(options.level, kLevel)) {
-    const char* given = !profile_.empty()       ? "--profile"
-                        : dynamic.target_bpw    ? "--target-bpw"
-                        : dynamic.target_size   ? "--target-size"
-                        : !atlas_rows_.empty()  ? "--atlas-rows"
-                                                : nullptr;
+    const char* given = !profile_.empty()      ? "--profile"
+                        : dynamic.target_bpw   ? "--target-bpw"
+                        : dynamic.target_size  ? "--target-size"
+                        : !atlas_rows_.empty() ? "--atlas-rows"
+                                               : nullptr;
     if (given == nullptr || options.level.empty()) return;
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("{} goes with level dynamic, not with {}", given, options.level),

@@ -39,8 +39,7 @@ class QuantizeParser final : public CommandParser {
 QuantizeParser::QuantizeParser(CommandTree tree)
     : CommandParser(*tree.root.add_subcommand("quantize", "Make a small model file from a checkpoint")) {
   add_options(tree.invocation.quantize);
-  add_planned_flags(
-      {"--smoothquant", "--protect-super-weights", "--quality-report", "--coherence-check"});
+  add_planned_flags({"--smoothquant", "--protect-super-weights", "--quality-report", "--coherence-check"});
   app().footer(
       "Examples:\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M\n"
