@@ -4,6 +4,7 @@
 
 #include "llmq/core/text.hpp"
 #include "llmq/importance/method.hpp"
+#include "llmq/quant/protected.hpp"
 
 #include "cli/render.hpp"
 
@@ -20,13 +21,18 @@ std::string sample_text(std::uint64_t samples, std::uint64_t ctx) {
                   : fmt::format("{} of {} tokens", samples, ctx);
 }
 
+std::string note_of(const QuantizedTensor& tensor) {
+  if (!tensor.raised_from.empty()) return "protected, raised from " + tensor.raised_from;
+  return tensor.fallback_from.empty() ? "" : "fallback from " + tensor.fallback_from;
+}
+
 std::string plan_table(const QuantizeResult& result) {
   std::string text = fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", "tensor", "from", "to", "weights",
                                  "bytes", "note");
   for (const QuantizedTensor& tensor : result.tensors) {
-    text += fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", tensor.name, tensor.source_type,
-                        tensor.type, format_count(tensor.elements), format_count(tensor.bytes),
-                        tensor.fallback_from.empty() ? "" : "fallback from " + tensor.fallback_from);
+    text +=
+        fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", tensor.name, tensor.source_type, tensor.type,
+                    format_count(tensor.elements), format_count(tensor.bytes), note_of(tensor));
   }
   return text + "\n";
 }
@@ -41,6 +47,41 @@ std::string fallback_table(const QuantizeResult& result) {
                         tensor.type, format_count(tensor.fallback_bytes), tensor.fallback_bpw);
   }
   return text + "\n";
+}
+
+/// Exact, or to three digits.
+std::string error_text(double error) {
+  return error == 0 ? "0 (exact)"
+                    : fmt::format("{:.3g} (half precision allows {:.3g})", error, kProtectedError);
+}
+
+std::string protection_table(const SuperWeightProtection& protection) {
+  if (protection.by_higher_type == 0) return "";
+  std::string text = fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}\n", "higher type: holds protected weights",
+                                 "wanted", "type", "protected", "more bytes");
+  for (const ProtectedTensor& tensor : protection.tensors) {
+    if (!tensor.raised) continue;
+    text += fmt::format("{:<36} {:>6} {:>8} {:>14} {:>12}\n", tensor.name, tensor.wanted_type, tensor.type,
+                        format_count(tensor.protected_weights), format_count(tensor.cost_bytes));
+  }
+  return text + "\n";
+}
+
+std::string protection_rows(const QuantizeResult& result) {
+  if (!result.protection) return "";
+  const SuperWeightProtection& protection = *result.protection;
+  std::string text = row(
+      "protected", fmt::format("{} weights, {} of them super weights",
+                               format_count(protection.protected_weights), format_count(protection.spikes)));
+  text += row("held by",
+              fmt::format("block search {}, higher type {} (+{} bytes)", format_count(protection.by_search),
+                          format_count(protection.by_higher_type), format_count(protection.cost_bytes)));
+  if (!result.dry_run) text += row("largest error", error_text(protection.largest_relative_error));
+  if (!protection.lora_path.empty()) {
+    text += row("LoRA adapter",
+                fmt::format("{} ({})", protection.lora_path.string(), format_size(protection.lora_bytes)));
+  }
+  return text;
 }
 
 std::string super_weight_rows(const AnalyzeResult& result) {
@@ -79,6 +120,7 @@ std::string dynamic_rows(const DynamicResult& dynamic) {
 
 std::string human(const QuantizeResult& result) {
   std::string text = result.dry_run ? plan_table(result) + fallback_table(result) : "";
+  if (result.protection) text += protection_table(*result.protection);
   text += result.dry_run ? "Plan (nothing written)\n" : "Quantized\n";
   text += row("output", result.output_path.string());
   text += row("level", result.level);
@@ -88,6 +130,7 @@ std::string human(const QuantizeResult& result) {
                                              format_size(result.original_bytes), result.original_dtype));
   text += row("bits per weight", fmt::format("{:.3f}", result.effective_bpw));
   if (result.dynamic) text += dynamic_rows(*result.dynamic);
+  text += protection_rows(result);
   if (result.dry_run) {
     text += row("head and padding", fmt::format("{} + {} bytes", format_count(result.head_bytes),
                                                 format_count(result.padding_bytes)));

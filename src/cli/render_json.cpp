@@ -70,6 +70,38 @@ void add_dynamic(const DynamicResult& dynamic, Json& document) {
       {"allocation_seconds", dynamic.allocation_seconds}};
 }
 
+/// An error that only a finished file has.
+Json measured(const QuantizeResult& result, double error) {
+  return result.dry_run ? Json(nullptr) : Json(error);
+}
+
+Json protection_json(const QuantizeResult& result) {
+  if (!result.protection) return nullptr;
+  const SuperWeightProtection& protection = *result.protection;
+  Json tensors = Json::array();
+  for (const ProtectedTensor& tensor : protection.tensors) {
+    tensors.push_back({{"name", tensor.name},
+                       {"protected", tensor.protected_weights},
+                       {"method", tensor.raised ? "higher_type" : "search"},
+                       {"type", tensor.type},
+                       {"wanted_type", tensor.wanted_type},
+                       {"largest_relative_error", measured(result, tensor.largest_relative_error)},
+                       {"cost_bytes", tensor.cost_bytes}});
+  }
+  Json lora = nullptr;
+  if (!protection.lora_path.empty())
+    lora = {{"path", protection.lora_path.string()}, {"bytes", protection.lora_bytes}};
+  return {{"protected", protection.protected_weights},
+          {"spikes", protection.spikes},
+          {"coverage", protection.coverage},
+          {"by_search", protection.by_search},
+          {"by_higher_type", protection.by_higher_type},
+          {"largest_relative_error", measured(result, protection.largest_relative_error)},
+          {"cost_bytes", protection.cost_bytes},
+          {"lora", lora},
+          {"tensors", tensors}};
+}
+
 }  // namespace
 
 std::string json(const QuantizeResult& result, const Warnings& warnings) {
@@ -80,6 +112,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
          {"type", tensor.type},
          {"source_type", tensor.source_type},
          {"fallback_from", tensor.fallback_from.empty() ? Json(nullptr) : Json(tensor.fallback_from)},
+         {"raised_from", tensor.raised_from.empty() ? Json(nullptr) : Json(tensor.raised_from)},
          {"fallback_cost", fallback_cost(tensor)},
          {"elements", tensor.elements},
          {"bytes", tensor.bytes}});
@@ -100,6 +133,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
         {"original_size", result.original_bytes},
         {"layers_processed", result.layers}}},
       {"fallbacks", {{"tensors", result.fallbacks}, {"bytes", result.fallback_bytes}}},
+      {"super_weight_protection", protection_json(result)},
       {"plan", result.dry_run ? plan_json(result) : Json(nullptr)},
       {"units", {{"total", result.units}, {"resumed", result.units_resumed}}},
       {"phase_seconds", result.phase_seconds},

@@ -17,6 +17,7 @@
 #include "pipeline/atlas_stage.hpp"
 #include "pipeline/dynamic_compression.hpp"
 #include "pipeline/dynamic_layers.hpp"
+#include "pipeline/protection.hpp"
 
 namespace llmq {
 namespace {
@@ -97,6 +98,50 @@ class Chooser {
   std::vector<Choices> starts_;
   std::vector<const FileLevel*> levels_;
 };
+
+/// Takes types away that cannot hold a tensor's protected weights. A pin that cannot becomes the smallest type
+/// that can.
+void keep_types_that_hold(const StageContext& context, const ModelSource& source,
+                          const ImportanceMap& importance, const Protection& protection,
+                          std::vector<DynamicTensor>& tensors) {
+  std::vector<HoldQuestion> questions;
+  std::vector<std::size_t> asked;
+  static const std::vector<std::vector<float>> kNone;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const auto weights = protection.weights.find(tensors[i].tensor->name);
+    if (weights == protection.weights.end()) continue;
+    const auto known = importance.find(tensors[i].tensor->name);
+    questions.push_back({tensors[i].tensor, weights->second,
+                         known == importance.end() ? kNone : known->second.columns, tensors[i].measured});
+    asked.push_back(i);
+  }
+  const auto answers = types_that_hold(context, source, questions);
+  for (std::size_t q = 0; q < asked.size(); ++q) {
+    DynamicTensor& tensor = tensors[asked[q]];
+    std::vector<GgmlType> holding;
+    for (std::size_t t = 0; t < tensor.measured.size(); ++t) {
+      if (answers[q][t] != 0) holding.push_back(tensor.measured[t]);
+    }
+    std::vector<GgmlType> left;
+    std::set_intersection(tensor.allowed.begin(), tensor.allowed.end(), holding.begin(), holding.end(),
+                          std::back_inserter(left));
+    if (!left.empty()) {
+      tensor.allowed = std::move(left);
+      continue;
+    }
+    if (holding.empty()) {
+      throw Error(ExitCode::validation,
+                  fmt::format("{}: no type holds its protected weights", tensor.tensor->name),
+                  "Lower --protection-coverage, or quantize without --protect-super-weights");
+    }
+    const auto least = *std::min_element(holding.begin(), holding.end(), [](GgmlType a, GgmlType b) {
+      return bits_per_weight(a) < bits_per_weight(b);
+    });
+    context.log.warn(fmt::format("{} as {} cannot hold its protected weights: it becomes {}", tensor.tensor->name,
+                                 type_name(tensor.allowed.front()), type_name(least)));
+    tensor.allowed = {least};
+  }
+}
 
 AtlasRequest atlas_request(const DynamicRequest& request, const DynamicImatrix& imatrix,
                            const ImportanceMap& importance, const std::vector<DynamicTensor>& tensors,
@@ -196,9 +241,33 @@ DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest
   return made;
 }
 
+std::optional<Protection> dynamic_protection(const StageContext& context, const ModelSource& source,
+                                             const DynamicRequest& request, const DynamicImatrix& imatrix) {
+  if (request.options.protect_super_weights)
+    return gather_protection(context, source, imatrix.imatrix, request.options.protection_coverage);
+  const std::vector<std::int32_t>& layers = request.fit.protected_layers;
+  if (layers.empty()) return std::nullopt;
+  const SuperWeights& found = imatrix.imatrix.super_weights;
+  if (!found.searched) {
+    context.log.warn(fmt::format("profile {} protects layers, but nobody looked for super weights when the imatrix "
+                                 "was made; make one with: llm-quantize analyze MODEL --identify-super-weights",
+                                 request.profile.id));
+    return std::nullopt;
+  }
+  Protection protection = gather_protection(context, source, imatrix.imatrix, found.coverage);
+  std::erase_if(protection.weights, [&](const auto& item) {
+    return !std::binary_search(layers.begin(), layers.end(), source.find(item.first)->layer);
+  });
+  protection.spikes = static_cast<std::uint64_t>(
+      std::count_if(found.spikes.begin(), found.spikes.end(), [&](const SuperWeight& spike) {
+        return protection.weights.contains(spike.tensor);
+      }));
+  return protection;
+}
+
 DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& source,
                              const DynamicRequest& request, const DynamicImatrix& imatrix,
-                             const std::string& fingerprint,
+                             const Protection* protection, const std::string& fingerprint,
                              const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes) {
   DynamicChoice made;
   DynamicResult& result = made.result;
@@ -216,6 +285,9 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   context.comm.together("plan", [&] {
     importance = importance_map(imatrix.imatrix, source);
     tensors = dynamic_tensors(source, request.changes.types, request.fit, importance);
+  });
+  if (protection != nullptr) keep_types_that_hold(context, source, importance, *protection, tensors);
+  context.comm.together("plan", [&] {
     wanted = atlas_request(request, imatrix, importance, tensors, fingerprint);
     wanted.samples = probe_samples(context, source, request.options);
     // What the target is called stands in the head, so the budget is known with the head's size only.
@@ -275,7 +347,7 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   result.error_table_seconds = stage.error_seconds;
   result.probe_seconds = stage.probe_seconds;
   set_recipe(choices);
-  result.layers = summarize_layers(tensors, choices);
+  result.layers = summarize_layers(tensors, choices, protection);
   report_choice(context.log, kind_lines(tensors, choices), result);
   return made;
 }

@@ -39,16 +39,22 @@ struct DynamicImatrix {
 };
 DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request);
 
+/// Collective: the weights to protect, by the options or in the layers that the profile protects. No types are
+/// raised: tensors are only offered types that hold their protected weights.
+std::optional<Protection> dynamic_protection(const StageContext& context, const ModelSource& source,
+                                             const DynamicRequest& request, const DynamicImatrix& imatrix);
+
 struct DynamicChoice {
   PlanRecipe recipe;
   DynamicResult result;
 };
 
 /// Collective; every rank gets the same recipe.
+/// @param protection  null: none
 /// @param fixed_bytes  of a file with this recipe: its head and the tensors that are not quantized
 DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& source,
                              const DynamicRequest& request, const DynamicImatrix& imatrix,
-                             const std::string& fingerprint,
+                             const Protection* protection, const std::string& fingerprint,
                              const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes);
 
 /// Checkpoints of a part of a longer run: continues what is found when the run was asked to resume.

@@ -34,6 +34,7 @@ std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& ten
                                            const Choices& choices) {
   std::vector<std::string> order;
   std::map<std::string, Sum> sums;
+  std::set<std::string> held;  // with protected weights
   for (const bool inside : {true, false}) {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       const ModelTensor& tensor = *tensors[i].tensor;
@@ -41,6 +42,7 @@ std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& ten
       const std::string name = layer_name(tensor);
       if (!sums.contains(name)) order.push_back(name);
       sums[name].add(tensors[i].allowed[choices[i]], tensor);
+      if (protection != nullptr && protection->weights.contains(tensor.name)) held.insert(name);
     }
   }
   std::vector<LayerSummary> layers;

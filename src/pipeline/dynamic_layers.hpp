@@ -8,12 +8,16 @@
 #include "llmq/allocate/allocation.hpp"
 #include "llmq/pipeline/dynamic.hpp"
 
+#include "llmq/pipeline/quantize_plan.hpp"
+
 #include "pipeline/dynamic_problem.hpp"
 
 namespace llmq {
 
 /// Layers in order, then what stands outside them.
-std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& tensors, const Choices& choices);
+/// @param protection  null: nothing is protected
+std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& tensors, const Choices& choices,
+                                           const Protection* protection);
 
 /// "  - Attention layers (16): 4.1-bit": the average bits of attention, MLP, embeddings and output.
 std::vector<std::string> kind_lines(const std::vector<DynamicTensor>& tensors, const Choices& choices);

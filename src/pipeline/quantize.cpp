@@ -18,8 +18,11 @@
 
 #include "pipeline/dynamic.hpp"
 #include "pipeline/job_directory.hpp"
+#include "pipeline/protection.hpp"
+#include "pipeline/protection_report.hpp"
 #include "pipeline/quantize_estimate.hpp"
 #include "pipeline/quantize_run.hpp"
+#include "pipeline/super_weight_lora.hpp"
 
 namespace llmq {
 namespace {
@@ -52,14 +55,46 @@ fs::path output_path(const QuantizeOptions& options, std::string_view level) {
   return quantized_path(options.model, level, options.output_dir, options.output_name);
 }
 
+void check_free(const fs::path& output, bool force, const char* option) {
+  if (!fs::exists(output) || force) return;
+  throw Error(ExitCode::invalid_arguments, fmt::format("{}: output exists already", output.string()),
+              fmt::format("Use --force to overwrite it, or choose another {}", option));
+}
+
 void check_output(const QuantizeOptions& options, const fs::path& output) {
   std::vector<fs::path> inputs = {options.model};
   if (options.imatrix) inputs.push_back(*options.imatrix);
   if (options.layer_bits) inputs.push_back(*options.layer_bits);
   require_output_place(output, inputs, "--output-name or --output-dir");
-  if (fs::exists(output) && !options.force) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: output exists already", output.string()),
-                "Use --force to overwrite it, or choose another --output-name");
+  check_free(output, options.force, "--output-name");
+  if (!options.super_weight_lora) return;
+  const fs::path& lora = *options.super_weight_lora;
+  inputs.push_back(output);
+  require_output_place(lora, inputs, "--super-weight-lora");
+  if (fs::absolute(lora).lexically_normal() == fs::absolute(output).lexically_normal()) {
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{}: adapter and model are the same file", lora.string()),
+                "Choose another --super-weight-lora");
+  }
+  check_free(lora, options.force, "--super-weight-lora");
+}
+
+void check_protection(const QuantizeOptions& options) {
+  if (options.super_weight_lora && !options.protect_super_weights) {
+    throw Error(ExitCode::invalid_arguments, "--super-weight-lora requires --protect-super-weights",
+                "Add --protect-super-weights --imatrix MODEL.imatrix");
+  }
+  if (!options.protect_super_weights) return;
+  if (!(options.protection_coverage > 0) || options.protection_coverage > kMaxProtectionCoverage) {
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("--protection-coverage {} is not in (0, {}]", options.protection_coverage,
+                            kMaxProtectionCoverage),
+                "The default 0.0001 protects one weight in 10,000");
+  }
+  if (!options.imatrix) {
+    throw Error(ExitCode::invalid_arguments, "--protect-super-weights requires --imatrix",
+                "Make one with: llm-quantize analyze MODEL --identify-super-weights, then pass --imatrix "
+                "MODEL.imatrix");
   }
 }
 
@@ -74,14 +109,13 @@ void check_requantize(const QuantizeOptions& options, const ModelSource& source)
 }
 
 QuantizedTensor describe(const PlannedTensor& tensor) {
-  QuantizedTensor described{std::string(tensor.source->name),
-                            std::string(type_name(tensor.type)),
-                            std::string(type_name(tensor.source->stored_type)),
-                            {},
-                            tensor.source->elements(),
-                            tensor.size_bytes,
-                            0,
-                            0};
+  QuantizedTensor described;
+  described.name = tensor.source->name;
+  described.type = type_name(tensor.type);
+  described.source_type = type_name(tensor.source->stored_type);
+  if (tensor.raised_from) described.raised_from = type_name(*tensor.raised_from);
+  described.elements = tensor.source->elements();
+  described.bytes = tensor.size_bytes;
   if (!tensor.fallback_from) return described;
   const BlockType& wanted = block_type(*tensor.fallback_from);
   described.fallback_from = wanted.name;
@@ -136,6 +170,21 @@ void warn_about_plan(Log& log, const QuantizePlan& plan, const QuantizeResult& r
   }
 }
 
+/// The adapter's plan; its size into the result.
+LoraPlan plan_adapter(Log& log, const ModelSource& source, const QuantizePlan& plan, const fs::path& path,
+                      QuantizeResult& result) {
+  LoraPlan lora = plan_lora(source.spec().architecture, plan);
+  result.protection->lora_path = path;
+  result.protection->lora_bytes = lora.file_bytes;
+  if (lora.file_bytes > plan.file_bytes / 10) {
+    log.warn(
+        fmt::format("the adapter takes {}: it restores weights in many rows and columns; a smaller "
+                    "--protection-coverage makes it smaller",
+                    format_size(lora.file_bytes)));
+  }
+  return lora;
+}
+
 void check_disk(const fs::path& partial, std::uint64_t needed) {
   const fs::path directory = partial.has_parent_path() ? partial.parent_path() : fs::path(".");
   std::error_code error;
@@ -182,8 +231,18 @@ std::string short_form(const std::string& text) {
   return text.size() <= kMost ? text : "sha256:" + Sha256().field(text).hex();
 }
 
+std::string describe_weights(const Protection& protection) {
+  Sha256 hash;
+  for (const auto& [name, indices] : protection.weights) {
+    hash.field(name);
+    hash.field(fmt::format("{}", fmt::join(indices, " ")));
+  }
+  return fmt::format("{} weights, coverage {}, sha256:{}", protection.count(), protection.coverage,
+                     hash.hex());
+}
+
 JobIdentity identify(const PlanRecipe& recipe, const Imatrix* imatrix, const PlanChanges& changes,
-                     const QuantizePlan& plan, const std::string& fingerprint) {
+                     const Protection* protection, const QuantizePlan& plan, const std::string& fingerprint) {
   JobIdentity identity("quantize");
   identity.add("version", LLMQ_VERSION);
   identity.add("model", fingerprint);
@@ -197,6 +256,7 @@ JobIdentity identify(const PlanRecipe& recipe, const Imatrix* imatrix, const Pla
   Sha256 types;
   for (const TypeChoice& choice : recipe.choices) types.field(type_name(choice.type));
   identity.add("types", "sha256:" + types.hex());
+  identity.add("protected weights", protection == nullptr ? "none" : describe_weights(*protection));
   identity.add("file_bytes", std::to_string(plan.file_bytes));
   return identity;
 }
@@ -219,6 +279,7 @@ fs::path quantized_path(const fs::path& model, std::string_view level, const fs:
 
 QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& options) {
   const auto start = std::chrono::steady_clock::now();
+  check_protection(options);
   const FileLevel* level = options.dynamic ? nullptr : &require_level(options.level);
   const std::string level_name = level == nullptr ? "dynamic" : std::string(level->name);
   const fs::path output = output_path(options, level_name);
@@ -234,6 +295,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   std::string fingerprint;
   Vocabulary vocabulary;
   std::optional<DynamicRequest> request;
+  std::optional<Protection> protection;
   context.comm.together("plan", [&] {
     source = open_model(options.model);
     check_requantize(options, *source);
@@ -247,33 +309,48 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     imatrix = read_imatrix(*options.imatrix);
   });
   const auto plan_recipe = [&](const PlanRecipe& recipe) {
-    return plan_quantize(*source, vocabulary, recipe, imatrix ? &*imatrix : nullptr, fingerprint, changes);
+    return plan_quantize(*source, vocabulary, recipe, imatrix ? &*imatrix : nullptr, fingerprint, changes,
+                         protection ? &*protection : nullptr);
   };
   PlanRecipe recipe;
   std::optional<DynamicResult> dynamic;
   if (request) {
     DynamicImatrix made = dynamic_imatrix(context, *request);
     imatrix = made.imatrix;
+    protection = dynamic_protection(context, *source, *request, made);
     DynamicChoice choice =
-        choose_dynamic(context, *source, *request, made, fingerprint,
+        choose_dynamic(context, *source, *request, made, protection ? &*protection : nullptr, fingerprint,
                        [&](const PlanRecipe& any) { return fixed_bytes(plan_recipe(any)); });
     recipe = std::move(choice.recipe);
     dynamic = std::move(choice.result);
   } else {
     recipe = recipe_of_level(*source, *level, imatrix.has_value(), changes.types);
+    if (options.protect_super_weights) {
+      protection = gather_protection(context, *source, *imatrix, options.protection_coverage);
+      QuantizePlan unraised;
+      context.comm.together("plan", [&] { unraised = plan_recipe(recipe); });
+      raise_types(context, *source, unraised, *protection);
+    }
   }
   QuantizePlan plan;
   std::optional<JobIdentity> identity;
   context.comm.together("plan", [&] {
     plan = plan_recipe(recipe);
     require_memory(context, planned_memory(context, options, plan), "the quantize plan");
-    identity = identify(recipe, imatrix ? &*imatrix : nullptr, changes, plan, fingerprint);
+    identity = identify(recipe, imatrix ? &*imatrix : nullptr, changes, protection ? &*protection : nullptr,
+                        plan, fingerprint);
   });
   QuantizeResult result = describe(plan, *source, level_name, output);
   result.dynamic = std::move(dynamic);
   warn_about_plan(context.log, plan, result);
   if (imatrix) {
     for (const std::string& line : find_gaps(*imatrix).lines()) context.log.warn("the imatrix has " + line);
+  }
+  std::optional<LoraPlan> lora;
+  if (protection) {
+    result.protection = describe_protection(plan, *protection);
+    if (options.super_weight_lora)
+      lora = plan_adapter(context.log, *source, plan, *options.super_weight_lora, result);
   }
   result.memory_plan_bytes = planned_memory(context, options, plan);
   result.dry_run = options.dry_run;
@@ -287,11 +364,21 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   JobDirectory job(context, request ? request->checkpoints : options.checkpoints, *identity,
                    options.assembly == Assembly::gather ? DirectoryUse::root_only : DirectoryUse::all_ranks);
   context.comm.together("check disk space", [&] {
-    if (context.comm.is_root()) check_disk(partial, plan.file_bytes);
+    if (!context.comm.is_root()) return;
+    check_disk(partial, plan.file_bytes);
+    if (lora) check_disk(*options.super_weight_lora, lora->file_bytes);
   });
   QuantizeRun run(context, *source, plan, job, partial, options.assembly);
   try {
     run.execute();
+    if (protection) {
+      const int readers = options.assembly == Assembly::gather ? 1 : context.comm.size();
+      const auto measured = measure_protected(context, *source, plan, partial, readers);
+      add_errors(plan, measured, *result.protection);
+      context.comm.together("write the adapter", [&] {
+        if (lora && context.comm.is_root()) write_lora(*lora, plan, measured, *options.super_weight_lora);
+      });
+    }
     run.publish(output);
   } catch (const Error& error) {
     const bool resumable =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -80,7 +81,7 @@ void require_coverage(const PlanRecipe& recipe, bool has_imatrix, const Quantize
 }
 
 void write_provenance(const PlanRecipe& recipe, const Imatrix* imatrix, const std::string& fingerprint,
-                      const PlanChanges& changes, GgufMetadata& metadata) {
+                      const PlanChanges& changes, const Protection* protection, GgufMetadata& metadata) {
   metadata.set("general.file_type", recipe.level->file_type);
   metadata.set("general.quantization_version", std::uint32_t{2});
   metadata.set("llm_quantize.version", std::string(LLMQ_VERSION));
@@ -93,6 +94,10 @@ void write_provenance(const PlanRecipe& recipe, const Imatrix* imatrix, const st
     for (const MetadataOverride& change : changes.metadata) keys.push_back(change.key);
     metadata.set("llm_quantize.overridden_keys", fmt::format("{}", fmt::join(keys, ", ")));
   }
+  if (protection != nullptr) {
+    metadata.set("llm_quantize.protected_weights", protection->count());
+    metadata.set("llm_quantize.protection_coverage", protection->coverage);
+  }
   if (imatrix == nullptr) return;
   metadata.set("quantize.imatrix.file", "sha256:" + imatrix->content_hash().substr(0, 16));
   if (!imatrix->dataset_name.empty()) metadata.set("quantize.imatrix.dataset", imatrix->dataset_name);
@@ -101,6 +106,19 @@ void write_provenance(const PlanRecipe& recipe, const Imatrix* imatrix, const st
   if (imatrix->samples > 0) {
     metadata.set("quantize.imatrix.chunks_count",
                  checked_cast<std::uint32_t>(imatrix->samples, "imatrix samples"));
+  }
+}
+
+/// Raised types win over all rules: a weight is protected or it is not.
+void attach_protection(const Protection& protection, QuantizePlan& plan) {
+  for (PlannedTensor& tensor : plan.tensors) {
+    const auto found = protection.weights.find(tensor.source->name);
+    if (found == protection.weights.end()) continue;
+    tensor.protected_weights = found->second;
+    const auto raised = protection.raised.find(tensor.source->name);
+    if (raised == protection.raised.end()) continue;
+    tensor.raised_from = std::exchange(tensor.type, raised->second);
+    tensor.fallback_from.reset();
   }
 }
 
@@ -146,6 +164,12 @@ void cut_units(QuantizePlan& plan) {
 
 }  // namespace
 
+std::uint64_t Protection::count() const noexcept {
+  std::uint64_t total = 0;
+  for (const auto& [name, indices] : weights) total += indices.size();
+  return total;
+}
+
 MixTensor mix_tensor(const ModelTensor& tensor) {
   // Vectors, norms and everything that is not a matmul weight stay f32 in every file.
   const bool stays_f32 = tensor.n_dims <= 1 || tensor.name.ends_with("_norm.weight") ||
@@ -174,14 +198,14 @@ PlanRecipe recipe_of_level(const ModelSource& source, const FileLevel& level, bo
 
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
                            const Imatrix* imatrix, const std::string& fingerprint,
-                           const PlanChanges& changes) {
+                           const PlanChanges& changes, const Protection* protection) {
   return plan_quantize(source, vocabulary, recipe_of_level(source, level, imatrix != nullptr, changes.types),
-                       imatrix, fingerprint, changes);
+                       imatrix, fingerprint, changes, protection);
 }
 
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const PlanRecipe& recipe,
                            const Imatrix* imatrix, const std::string& fingerprint,
-                           const PlanChanges& changes) {
+                           const PlanChanges& changes, const Protection* protection) {
   QuantizePlan plan;
   const std::vector<TypeChoice>& choices = recipe.choices;
   for (std::size_t i = 0; i < choices.size(); ++i) {
@@ -195,10 +219,11 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
   plan.unused_patterns = unused_patterns(changes.types, choices);
   if (imatrix != nullptr) attach_importance(*imatrix, plan);
   require_coverage(recipe, imatrix != nullptr, plan);
+  if (protection != nullptr) attach_protection(*protection, plan);
   require_encoders(plan);
   write_model_metadata(source.spec(), source.parameter_count(), plan.header.metadata);
   write_vocabulary(vocabulary, plan.header.metadata);
-  write_provenance(recipe, imatrix, fingerprint, changes, plan.header.metadata);
+  write_provenance(recipe, imatrix, fingerprint, changes, protection, plan.header.metadata);
   apply_metadata_overrides(changes.metadata, plan.header.metadata);
   lay_out(plan);
   cut_units(plan);

@@ -12,6 +12,7 @@
 #include "llmq/pipeline/interrupt.hpp"
 #include "llmq/quant/codec.hpp"
 
+#include "pipeline/protected_rows.hpp"
 #include "pipeline/unit_scheduler.hpp"
 
 namespace llmq {
@@ -20,19 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr float kLargestHalf = 65504.0F;
-
-constexpr std::uint64_t kPieceElems = std::uint64_t{1}
-                                      << 16;  // 256 KiB of f32: stays in L2 from read to encode
-
-/// Rows read and encoded together. Permuted rows are read by the head, so a piece is whole heads: none is
-/// read twice.
-std::uint64_t rows_at_once(const ModelTensor& tensor) noexcept {
-  const std::uint64_t rows =
-      std::max<std::uint64_t>(1, kPieceElems / std::max<std::uint64_t>(1, tensor.row_elems()));
-  if (tensor.permuted_heads == 0) return rows;
-  const std::uint64_t head_rows = std::max<std::uint64_t>(1, tensor.rows() / tensor.permuted_heads);
-  return std::max<std::uint64_t>(1, rows / head_rows) * head_rows;
-}
 
 // Rank 0 has its own units and those of the others to see to: it looks often.
 constexpr auto kGatherTick = std::chrono::milliseconds(1);
@@ -201,6 +189,7 @@ void QuantizeRun::do_unit(std::uint32_t index, Scratch& scratch) {
     check_values(tensor, unit.row + done, scratch.weights);
     const auto encoded = std::span(scratch.encoded).subspan(done * row_size, rows * row_size);
     encode_rows(tensor.type, scratch.weights, elems, importance, encoded);
+    protect_rows(tensor, unit.row + done, scratch.weights, importance, encoded);
     if (is_ternary(tensor.type)) ternary_loss_.add(tensor.type, scratch.weights, encoded, elems);
   }
   if (writes()) return place_unit(index, scratch.encoded);

@@ -21,6 +21,9 @@ namespace llmq {
 /// others send (ranks that share no file system; each needs the model and the imatrix under the same path).
 enum class Assembly { shared, gather };
 
+inline constexpr double kDefaultProtectionCoverage = 0.0001;
+inline constexpr double kMaxProtectionCoverage = 0.01;
+
 struct QuantizeOptions {
   std::filesystem::path model;
   std::string level;  ///< as typed; any case
@@ -30,8 +33,12 @@ struct QuantizeOptions {
   PlanChanges changes;                              ///< what the options say of types and metadata
   std::optional<std::filesystem::path> layer_bits;  ///< file of more rules, after those of `changes`
   std::optional<DynamicOptions> dynamic;            ///< set for level dynamic
-  std::string calibration_data;  ///< what level dynamic measures on; without use at a fixed level: noted
-  std::optional<std::uint64_t> calibration_samples;  ///< likewise
+  bool protect_super_weights = false;               ///< needs `imatrix`
+  double protection_coverage =
+      kDefaultProtectionCoverage;                          ///< of all weights, in (0, kMaxProtectionCoverage]
+  std::optional<std::filesystem::path> super_weight_lora;  ///< also write an adapter that restores them
+  std::string calibration_data;                            ///< what level dynamic measures on; noted at fixed levels
+  std::optional<std::uint64_t> calibration_samples;        ///< likewise
   bool force = false;
   bool allow_requantize = false;
   bool dry_run = false;
@@ -45,10 +52,33 @@ struct QuantizedTensor {
   std::string type;
   std::string source_type;
   std::string fallback_from;  ///< empty unless the row length forced another type
+  std::string raised_from;    ///< empty unless protected weights needed another type
   std::uint64_t elements = 0;
   std::uint64_t bytes = 0;
   std::uint64_t fallback_bytes = 0;  ///< above what the wanted type would take
   double fallback_bpw = 0;           ///< the same in bits per weight
+};
+
+/// How one tensor holds its protected weights.
+struct ProtectedTensor {
+  std::string name;
+  std::uint64_t protected_weights = 0;
+  bool raised = false;  ///< by a higher type; false: by the block search
+  std::string type;
+  std::string wanted_type;            ///< the level's
+  std::uint64_t cost_bytes = 0;       ///< above what the wanted type takes
+  double largest_relative_error = 0;  ///< of a protected weight, as it decodes; 0 in a dry run
+};
+
+struct SuperWeightProtection {
+  std::uint64_t protected_weights = 0, spikes = 0;
+  double coverage = 0;
+  std::uint64_t by_search = 0, by_higher_type = 0;  ///< weights; together protected_weights
+  double largest_relative_error = 0;
+  std::uint64_t cost_bytes = 0;
+  std::filesystem::path lora_path;  ///< empty: no adapter
+  std::uint64_t lora_bytes = 0;
+  std::vector<ProtectedTensor> tensors;  ///< in the order of the file
 };
 
 struct QuantizeResult {
@@ -75,6 +105,7 @@ struct QuantizeResult {
   std::vector<RankTimeline> timelines;          ///< on rank 0
   std::vector<QuantizedTensor> tensors;
   std::optional<DynamicResult> dynamic;
+  std::optional<SuperWeightProtection> protection;
 };
 
 /// Collective. @throws Error with the contract's codes; nothing stands under the final name unless it is

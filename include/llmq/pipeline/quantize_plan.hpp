@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,10 +22,23 @@ struct PlanChanges {
   std::vector<MetadataOverride> metadata;
 };
 
+/// Single weights that must decode within half precision's error, and what that asks of types.
+struct Protection {
+  double coverage = 0;       ///< fraction of all weights that was asked for
+  std::uint64_t spikes = 0;  ///< super weights found by the spike they cause
+  std::map<std::string, std::vector<std::uint64_t>>
+      weights;                             ///< flat indices in GGUF's order of rows, ascending, by GGUF name
+  std::map<std::string, GgmlType> raised;  ///< tensors whose type could not hold theirs: the one that does
+
+  std::uint64_t count() const noexcept;
+};
+
 struct PlannedTensor {
   const ModelTensor* source = nullptr;
   GgmlType type = GgmlType::F32;
   std::optional<GgmlType> fallback_from;
+  std::optional<GgmlType> raised_from;           ///< the type without protection
+  std::vector<std::uint64_t> protected_weights;  ///< flat indices, ascending
   bool quantized = false;
   std::vector<std::vector<float>> importance;  ///< one vector of in_features values per matrix; empty: none
   std::uint64_t offset_bytes = 0;              ///< in the output file
@@ -72,11 +86,11 @@ PlanRecipe recipe_of_level(const ModelSource& source, const FileLevel& level, bo
 /// a type that cannot be encoded yet.
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const PlanRecipe& recipe,
                            const Imatrix* imatrix, const std::string& fingerprint,
-                           const PlanChanges& changes = {});
+                           const PlanChanges& changes = {}, const Protection* protection = nullptr);
 /// The same for a level's own mix.
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
                            const Imatrix* imatrix, const std::string& fingerprint,
-                           const PlanChanges& changes = {});
+                           const PlanChanges& changes = {}, const Protection* protection = nullptr);
 
 /// Memory of one thread that works on units of this plan.
 std::uint64_t unit_scratch_bytes(const QuantizePlan& plan);

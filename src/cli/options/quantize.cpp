@@ -28,10 +28,12 @@ class QuantizeParser final : public CommandParser {
 
  private:
   void add_options(QuantizeOptions& options);
+  void add_protection(QuantizeOptions& options);
 
   std::string output_format_;
   std::string assembly_ = "shared";
   DynamicParser dynamic_;
+  std::optional<double> protection_coverage_;
   PlanChangesParser changes_;
   CheckpointParser checkpoints_;
 };
@@ -39,11 +41,13 @@ class QuantizeParser final : public CommandParser {
 QuantizeParser::QuantizeParser(CommandTree tree)
     : CommandParser(*tree.root.add_subcommand("quantize", "Make a small model file from a checkpoint")) {
   add_options(tree.invocation.quantize);
-  add_planned_flags({"--smoothquant", "--protect-super-weights", "--quality-report", "--coherence-check"});
+  add_planned_flags({"--smoothquant", "--quality-report", "--coherence-check"});
   app().footer(
       "Examples:\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --imatrix Llama-3.2-1B.imatrix -o out\n"
+      "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q2_K --imatrix Llama-3.2-1B.imatrix "
+      "--protect-super-weights\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q6_K --dry-run\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --tensor-type 'blk\\.0\\.attn_v=Q8_0'\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q dynamic --target-size 700MB --imatrix "
@@ -69,6 +73,7 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
   app()
       .add_option("--imatrix", options.imatrix, "Importance matrix (HDF5, llama.cpp GGUF or .dat)")
       ->type_name(kFileValue);
+  add_protection(options);
   dynamic_.add_options(app(), options);
   changes_.add_options(app());
   checkpoints_.add_options(app());
@@ -81,6 +86,20 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
   app().add_flag("--dry-run", options.dry_run, "Print the plan with exact sizes; write nothing");
   app().add_flag("--allow-requantize", options.allow_requantize, "Accept an already quantized GGUF as MODEL");
   app().add_flag("--force", options.force, "Overwrite an existing output");
+}
+
+void QuantizeParser::add_protection(QuantizeOptions& options) {
+  app().add_flag("--protect-super-weights", options.protect_super_weights,
+                 "Keep the most important single weights as exact as half precision; needs --imatrix");
+  app()
+      .add_option("--protection-coverage", protection_coverage_,
+                  fmt::format("Fraction of all weights that is protected, at most {} (default: {})",
+                              kMaxProtectionCoverage, kDefaultProtectionCoverage))
+      ->type_name("FLOAT");
+  app()
+      .add_option("--super-weight-lora", options.super_weight_lora,
+                  "Also write a LoRA adapter (GGUF) that restores protected weights exactly")
+      ->type_name(kFileValue);
 }
 
 void check_output_format(const std::string& format) {
@@ -98,6 +117,13 @@ void QuantizeParser::finish(Invocation& invocation) const {
   dynamic_.apply(options);
   if (options.level.empty()) {
     throw Error(ExitCode::invalid_arguments, "--quant-level is required for gguf", "Levels: " + level_list());
+  }
+  if (protection_coverage_) {
+    options.protection_coverage = *protection_coverage_;
+    if (!options.protect_super_weights) {
+      throw Error(ExitCode::invalid_arguments, "--protection-coverage requires --protect-super-weights",
+                  "Add --protect-super-weights --imatrix MODEL.imatrix");
+    }
   }
   options.assembly = choose(assemblies(), assembly_, "--assemble");
   changes_.apply(options);
