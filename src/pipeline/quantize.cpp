@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/pipeline/interrupt.hpp"
@@ -71,9 +72,11 @@ void check_output(const QuantizeOptions& options, const fs::path& output) {
   const fs::path& lora = *options.super_weight_lora;
   inputs.push_back(output);
   require_output_place(lora, inputs, "--super-weight-lora");
-  if (fs::absolute(lora).lexically_normal() == fs::absolute(output).lexically_normal()) {
+  const bool of_model = fs::exists(lora) && is_same_file(fs::absolute(lora).parent_path(), options.model);
+  if (of_model || fs::absolute(lora).lexically_normal() == fs::absolute(output).lexically_normal()) {
     throw Error(ExitCode::invalid_arguments,
-                fmt::format("{}: adapter and model are the same file", lora.string()),
+                fmt::format("{}: the adapter would overwrite the {}", lora.string(),
+                            of_model ? "model it is for" : "quantized file"),
                 "Choose another --super-weight-lora");
   }
   check_free(lora, options.force, "--super-weight-lora");

@@ -7,6 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import {getLlama} from "node-llama-cpp";
 import {copyCheckpoint, readTensors, withBiases, writeShards} from "./checkpoints.mjs";
+import {divergence, evaluate, perplexity} from "./probabilities.mjs";
 
 const {LLMQ_BIN: tool, LLMQ_PRINT_IDS: printIds, LLMQ_TEST_DATA: data, LLMQ_TEXT: codeText} = process.env;
 const storyText = path.join(data, "text", "story.txt");   // what the stories models were trained on
@@ -17,38 +18,6 @@ const llama = await getLlama({gpu: false, build: "never", skipDownload: true, lo
 
 const allLevels = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"];
 
-/** Probabilities of every scored position: softmax rows indexed by token id, f64. */
-async function evaluate(file, chunks) {
-    const model = await llama.loadModel({modelPath: file});
-    const rows = [];
-    for (const chunk of chunks) {
-        const context = await model.createContext({contextSize: chunk.length, batchSize: chunk.length, sequences: 1,
-            flashAttention: false, experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"});
-        const sequence = context.getSequence();
-        const first = chunk.length >> 1;
-        const input = chunk.map((token, j) => j >= first && j < chunk.length - 1
-            ? [token, {generateNext: {probabilities: true}}] : token);
-        const output = await sequence.controlledEvaluate(input);
-        for (let j = first; j < chunk.length - 1; j++) {
-            const row = new Float64Array(vocabulary);
-            for (const [token, p] of output[j].next.probabilities) row[token] = p;
-            rows.push({row, next: chunk[j + 1]});
-        }
-        await context.dispose();
-    }
-    await model.dispose();
-    return rows;
-}
-let vocabulary = 0;
-
-const perplexity = (rows) => Math.exp(rows.reduce((sum, {row, next}) => sum - Math.log(row[next]), 0) / rows.length);
-const divergence = (base, other) => base.reduce((sum, {row}, i) => {
-    let kld = 0;
-    for (let k = 0; k < row.length; k++) {
-        if (row[k] > 0) kld += row[k] * Math.log(row[k] / Math.max(other[i].row[k], 1e-45));
-    }
-    return sum + kld;
-}, 0) / base.length;
 const within = (a, b, share, what) => {
     console.log(`${what}: ours ${a.toFixed(6)}, stock ${b.toFixed(6)}`);
     assert.ok(Math.abs(a - b) <= share * Math.abs(b), `${what} differs by more than ${100 * share} %`);
@@ -58,7 +27,6 @@ const within = (a, b, share, what) => {
 async function makeChunks(source, file, text, ctx, count) {
     const name = path.basename(source);
     const model = await llama.loadModel({modelPath: file});
-    vocabulary = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
     const stock = [model.tokens.bos, ...model.tokenize(fs.readFileSync(text, "utf8"), false)];
     const mine = JSON.parse(run(printIds, [source, text]));
     assert.deepEqual(mine, stock, `${name}: token ids differ`);
@@ -80,9 +48,9 @@ async function checkModel(source, text, ctx, count, judged, levels) {
     for (const level of levels) ours("quantize", source, "gguf", "-q", level, "-o", work);
     const file = (level) => path.join(work, `${name}-${level}.gguf`);
     const chunks = await makeChunks(source, file("F32"), text, ctx, count);
-    const base = await evaluate(file("F32"), chunks);
+    const base = await evaluate(llama, file("F32"), chunks);
     for (const level of levels) {
-        const stock = await evaluate(file(level), chunks.slice(0, judged.includes(level) ? chunks.length : 1));
+        const stock = await evaluate(llama, file(level), chunks.slice(0, judged.includes(level) ? chunks.length : 1));
         assert.ok(stock.every(({row}) => row.every(Number.isFinite)), `${name} ${level}: not finite`);
         if (!judged.includes(level)) continue;
         const report = JSON.parse(ours("--format", "json", "quality", "report", source, file(level), "--text", text,
@@ -94,7 +62,7 @@ async function checkModel(source, text, ctx, count, judged, levels) {
         if (plain) continue;
         // Stock kernels round activations for quantized weights: exactness shows on the file expanded to F32.
         ours("quantize", file(level), "gguf", "-q", "F32", "--allow-requantize", "--force", "-o", work, "-n", "expanded");
-        const expanded = await evaluate(path.join(work, "expanded.gguf"), chunks);
+        const expanded = await evaluate(llama, path.join(work, "expanded.gguf"), chunks);
         within(report.perplexity_quantized, perplexity(expanded), 0.002, `${name} ${level} expanded perplexity`);
         const kld = divergence(base, expanded);
         console.log(`${name} ${level} KL divergence: ours ${report.kld_mean}, stock ${kld}`);
