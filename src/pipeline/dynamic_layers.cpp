@@ -30,8 +30,8 @@ std::string layer_name(const ModelTensor& tensor) {
 
 }  // namespace
 
-std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& tensors,
-                                           const Choices& choices) {
+std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& tensors, const Choices& choices,
+                                           const Protection* protection) {
   std::vector<std::string> order;
   std::map<std::string, Sum> sums;
   std::set<std::string> held;  // with protected weights

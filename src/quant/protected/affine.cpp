@@ -46,7 +46,7 @@ Start outermost(const HeldBlock& block, Start start) noexcept {
 }
 
 template <class Shape>
-float encode(const HeldBlock& block, std::span<std::byte> out) {
+bool encode(const HeldBlock& block, std::span<std::byte> out) {
   AffineHolder<Shape> holder(block);
   Start start;
   for (const float pull : kPulls) {
@@ -55,7 +55,7 @@ float encode(const HeldBlock& block, std::span<std::byte> out) {
   }
   holder.search(outermost<Shape>(block, start));
   holder.search_pairs(start);
-  if (!(holder.error() < kNever)) return kNever;
+  if (!holder.found()) return false;
   Choice choice = holder.choice();
   // The format of blocks of one group adds its offset, the search subtracts a minimum.
   if (Shape::kGroups == 1 && choice.dmin != 0)
@@ -63,7 +63,7 @@ float encode(const HeldBlock& block, std::span<std::byte> out) {
   typename Shape::Block packed{};
   packing::pack(choice, packed);
   std::memcpy(out.data(), &packed, sizeof packed);
-  return holder.error();
+  return true;
 }
 
 template <class Shape>

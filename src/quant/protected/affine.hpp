@@ -67,8 +67,7 @@ class AffineHolder {
     }
   }
 
-  /// Sum w (x - y)^2 of the weights that are not held; kNever: no block was found.
-  float error() const noexcept { return best_.error; }
+  bool found() const noexcept { return best_.error < kNever; }
 
   Choice choice() const noexcept {
     Choice choice;
@@ -121,7 +120,7 @@ class AffineHolder {
     float error = 0;
     for (std::size_t i = group * kGroup; i < (group + 1) * kGroup; ++i) {
       const float difference = line.decoded(block_.x[i]) - block_.x[i];
-      error += block_.rest[i] * (difference * difference);
+      error += block_.weights[i] * (difference * difference);
       if (error > bound) return kNever;
     }
     return error;

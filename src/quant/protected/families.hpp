@@ -1,5 +1,5 @@
 // Encoders of blocks with held weights, by family of types. Each packs the best block it finds into `out` and
-// returns its sum w (x - y)^2 over the other weights, kNever if it found none. SPDX-License-Identifier:
+// says whether it found one. SPDX-License-Identifier:
 // Apache-2.0
 #pragma once
 
@@ -16,7 +16,7 @@ namespace llmq::held {
 struct HeldEncoder {
   Objective objective;
   std::size_t group;  ///< weights that are weighed together
-  float (*encode)(const HeldBlock& block, std::span<std::byte> out);
+  bool (*encode)(const HeldBlock& block, std::span<std::byte> out);
 };
 
 /// Null for types of other families.

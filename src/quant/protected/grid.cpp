@@ -63,7 +63,7 @@ Start outermost(const HeldBlock& block, Start start) noexcept {
 }
 
 template <class Shape>
-float encode(const HeldBlock& block, std::span<std::byte> out) {
+bool encode(const HeldBlock& block, std::span<std::byte> out) {
   GridHolder<Shape> holder(block);
   Start start;
   for (const float pull : kPulls) {
@@ -72,12 +72,11 @@ float encode(const HeldBlock& block, std::span<std::byte> out) {
   }
   holder.search(outermost<Shape>(block, start));
   GridChoice choice;
-  const float error = holder.choose(choice);
-  if (!(error < kNever)) return kNever;
+  if (!holder.choose(choice)) return false;
   typename Shape::Block packed{};
   packing::pack(choice, packed);
   std::memcpy(out.data(), &packed, sizeof packed);
-  return error;
+  return true;
 }
 
 template <class Shape>

@@ -39,8 +39,8 @@ class GridHolder {
     });
   }
 
-  /// Searches the best ones whole. Sum w (x - y)^2 of the weights that are not held; kNever: none was found.
-  float choose(GridChoice& choice) {
+  /// Searches the best ones whole. False if none was found.
+  bool choose(GridChoice& choice) {
     const std::size_t count = std::min(kFinalists, candidates_.size());
     std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count),
                       candidates_.end(), [](const Candidate& a, const Candidate& b) {
@@ -56,7 +56,7 @@ class GridHolder {
       best = candidate.error;
       choice = candidate.choice;
     }
-    return best;
+    return best < kNever;
   }
 
  private:
@@ -141,7 +141,7 @@ class GridHolder {
         for (const auto value : Shape::kLevels)
           least = std::min(least, std::fabs(magnitude - size * static_cast<float>(value)));
       }
-      error += block_.rest[i] * (least * least);
+      error += block_.weights[i] * (least * least);
     }
     return error;
   }

@@ -91,9 +91,9 @@ class CellSearch {
   }
 
   float cost(std::size_t i, float y) const noexcept {
-    if (block_.is_held[i]) return is_held(values_[i], y) ? 0 : kNever;
+    if (block_.is_held[i] && !is_held(values_[i], y)) return kNever;
     const float difference = y - values_[i];
-    return block_.rest[i] * (difference * difference);
+    return block_.weights[i] * (difference * difference);
   }
 
   HalfCosts costs(std::size_t cell, std::size_t from, float step, float shift) const noexcept {

@@ -20,7 +20,7 @@ namespace llmq::held {
 
 inline constexpr float kNever = std::numeric_limits<float>::infinity();
 
-/// What a block encoder gets. Only weights that are not held have an error to weigh.
+/// What a block encoder gets. Among blocks that hold what must be held the least sum w (x - y)^2 wins.
 struct HeldBlock {
   std::array<float, blocks::kSuper> x{};
   std::array<float, blocks::kSuper> weights{};  ///< of the type's objective

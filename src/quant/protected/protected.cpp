@@ -96,11 +96,11 @@ class RowProtection {
     if (encoder_ == nullptr) return false;
     const held::HeldBlock block = make_block(*encoder_, row_, importance_, first, elems, columns);
     std::vector<std::byte> tried(encoded.size());
-    const float error = encoder_->encode(block, tried);
-    if (!(error < held::kNever)) return false;
-    if (columns.size() > 1 && error > kLargestLoss * rest_error(block, decoded)) return false;
+    if (!encoder_->encode(block, tried)) return false;
+    const float before = rest_error(block, decoded);
     decode_rows(type_, tried, elems, decoded);
     if (!all_held(row_, decoded, first, columns)) return false;
+    if (columns.size() > 1 && rest_error(block, decoded) > kLargestLoss * before) return false;
     std::copy(tried.begin(), tried.end(), encoded.begin());
     return true;
   }

@@ -107,7 +107,7 @@ void search_outermost(const HeldBlock& block, Start start, SignedHolder<Type>& h
 }
 
 template <class Type>
-float encode(const HeldBlock& block, std::span<std::byte> out) {
+bool encode(const HeldBlock& block, std::span<std::byte> out) {
   SignedHolder<Type> holder(block);
   Start start;
   for (const float pull : kPulls) {
@@ -118,11 +118,11 @@ float encode(const HeldBlock& block, std::span<std::byte> out) {
     holder.search(start);
   }
   search_outermost<Type>(block, start, holder);
-  if (!(holder.error() < kNever)) return kNever;
+  if (!holder.found()) return false;
   typename Type::Block packed{};
   Type::pack(holder.choice(), packed);
   std::memcpy(out.data(), &packed, sizeof packed);
-  return holder.error();
+  return true;
 }
 
 template <class Type>

@@ -34,8 +34,7 @@ class SignedHolder {
     });
   }
 
-  /// Sum w (x - y)^2 of the weights that are not held; kNever: no block was found.
-  float error() const noexcept { return best_.error; }
+  bool found() const noexcept { return best_.error < kNever; }
 
   Choice choice() const noexcept {
     Choice choice;
@@ -69,7 +68,7 @@ class SignedHolder {
     float error = 0;
     for (std::size_t i = first; i < first + Type::kGroup; ++i) {
       const float difference = step * Type::level(Type::code(block_.x[i] * inverse)) - block_.x[i];
-      error += block_.rest[i] * (difference * difference);
+      error += block_.weights[i] * (difference * difference);
       if (error > bound) return kNever;
     }
     return error;
