@@ -99,8 +99,8 @@ class Chooser {
   std::vector<const FileLevel*> levels_;
 };
 
-/// Takes types away that cannot hold a tensor's protected weights. A pin that cannot becomes the smallest type
-/// that can.
+/// Takes types away that cannot hold a tensor's protected weights. A pin that cannot becomes the smallest
+/// type that can.
 void keep_types_that_hold(const StageContext& context, const ModelSource& source,
                           const ImportanceMap& importance, const Protection& protection,
                           std::vector<DynamicTensor>& tensors) {
@@ -137,8 +137,8 @@ void keep_types_that_hold(const StageContext& context, const ModelSource& source
     const auto least = *std::min_element(holding.begin(), holding.end(), [](GgmlType a, GgmlType b) {
       return bits_per_weight(a) < bits_per_weight(b);
     });
-    context.log.warn(fmt::format("{} as {} cannot hold its protected weights: it becomes {}", tensor.tensor->name,
-                                 type_name(tensor.allowed.front()), type_name(least)));
+    context.log.warn(fmt::format("{} as {} cannot hold its protected weights: it becomes {}",
+                                 tensor.tensor->name, type_name(tensor.allowed.front()), type_name(least)));
     tensor.allowed = {least};
   }
 }
@@ -249,9 +249,10 @@ std::optional<Protection> dynamic_protection(const StageContext& context, const 
   if (layers.empty()) return std::nullopt;
   const SuperWeights& found = imatrix.imatrix.super_weights;
   if (!found.searched) {
-    context.log.warn(fmt::format("profile {} protects layers, but nobody looked for super weights when the imatrix "
-                                 "was made; make one with: llm-quantize analyze MODEL --identify-super-weights",
-                                 request.profile.id));
+    context.log.warn(
+        fmt::format("profile {} protects layers, but nobody looked for super weights when the imatrix "
+                    "was made; make one with: llm-quantize analyze MODEL --identify-super-weights",
+                    request.profile.id));
     return std::nullopt;
   }
   Protection protection = gather_protection(context, source, imatrix.imatrix, found.coverage);
@@ -259,9 +260,8 @@ std::optional<Protection> dynamic_protection(const StageContext& context, const 
     return !std::binary_search(layers.begin(), layers.end(), source.find(item.first)->layer);
   });
   protection.spikes = static_cast<std::uint64_t>(
-      std::count_if(found.spikes.begin(), found.spikes.end(), [&](const SuperWeight& spike) {
-        return protection.weights.contains(spike.tensor);
-      }));
+      std::count_if(found.spikes.begin(), found.spikes.end(),
+                    [&](const SuperWeight& spike) { return protection.weights.contains(spike.tensor); }));
   return protection;
 }
 

@@ -39,8 +39,8 @@ struct DynamicImatrix {
 };
 DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request);
 
-/// Collective: the weights to protect, by the options or in the layers that the profile protects. No types are
-/// raised: tensors are only offered types that hold their protected weights.
+/// Collective: the weights to protect, by the options or in the layers that the profile protects. No types
+/// are raised: tensors are only offered types that hold their protected weights.
 std::optional<Protection> dynamic_protection(const StageContext& context, const ModelSource& source,
                                              const DynamicRequest& request, const DynamicImatrix& imatrix);
 

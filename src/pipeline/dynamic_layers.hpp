@@ -7,7 +7,6 @@
 
 #include "llmq/allocate/allocation.hpp"
 #include "llmq/pipeline/dynamic.hpp"
-
 #include "llmq/pipeline/quantize_plan.hpp"
 
 #include "pipeline/dynamic_problem.hpp"

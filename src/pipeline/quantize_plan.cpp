@@ -197,15 +197,15 @@ PlanRecipe recipe_of_level(const ModelSource& source, const FileLevel& level, bo
 }
 
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const FileLevel& level,
-                           const Imatrix* imatrix, const std::string& fingerprint,
-                           const PlanChanges& changes, const Protection* protection) {
+                           const Imatrix* imatrix, const std::string& fingerprint, const PlanChanges& changes,
+                           const Protection* protection) {
   return plan_quantize(source, vocabulary, recipe_of_level(source, level, imatrix != nullptr, changes.types),
                        imatrix, fingerprint, changes, protection);
 }
 
 QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabulary, const PlanRecipe& recipe,
-                           const Imatrix* imatrix, const std::string& fingerprint,
-                           const PlanChanges& changes, const Protection* protection) {
+                           const Imatrix* imatrix, const std::string& fingerprint, const PlanChanges& changes,
+                           const Protection* protection) {
   QuantizePlan plan;
   const std::vector<TypeChoice>& choices = recipe.choices;
   for (std::size_t i = 0; i < choices.size(); ++i) {

@@ -37,8 +37,8 @@ struct QuantizeOptions {
   double protection_coverage =
       kDefaultProtectionCoverage;                          ///< of all weights, in (0, kMaxProtectionCoverage]
   std::optional<std::filesystem::path> super_weight_lora;  ///< also write an adapter that restores them
-  std::string calibration_data;                            ///< what level dynamic measures on; noted at fixed levels
-  std::optional<std::uint64_t> calibration_samples;        ///< likewise
+  std::string calibration_data;  ///< what level dynamic measures on; noted at fixed levels
+  std::optional<std::uint64_t> calibration_samples;  ///< likewise
   bool force = false;
   bool allow_requantize = false;
   bool dry_run = false;
