@@ -11,6 +11,7 @@
 #include "llmq/core/hash.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 #include "llmq/quant/codec.hpp"
+#include "llmq/quant/protected.hpp"
 
 #include "pipeline/result_journal.hpp"
 #include "pipeline/unit_scheduler.hpp"
@@ -127,19 +128,21 @@ class ErrorTable {
       const auto some = std::span<const std::uint64_t>(rows_[unit.task])
                             .subspan(unit.first + done, std::min(step, unit.count - done));
       rows.resize(some.size() * elems);
-      read(*task.tensor, some, rows);
+      read(task, some, rows);
       add(measure(task, some, rows, decoded, encoded), sums);
     }
     journal_->record(index, sums);
   }
 
-  /// Any order of rows will do: an error does not know its row.
-  void read(const ModelTensor& tensor, std::span<const std::uint64_t> rows, std::span<float> out) const {
+  /// Any order of rows will do, unless protected weights name theirs.
+  void read(const AtlasTask& task, std::span<const std::uint64_t> rows, std::span<float> out) const {
+    const ModelTensor& tensor = *task.tensor;
     const std::uint64_t elems = tensor.row_elems();
+    const RowOrder order = task.protected_weights == nullptr ? RowOrder::hugging_face : RowOrder::gguf;
     for (std::size_t i = 0; i < rows.size();) {
       std::size_t run = 1;
       while (i + run < rows.size() && rows[i + run] == rows[i] + run) ++run;
-      source_.read_rows(tensor, rows[i], run, RowOrder::hugging_face, out.subspan(i * elems, run * elems));
+      source_.read_rows(tensor, rows[i], run, order, out.subspan(i * elems, run * elems));
       i += run;
     }
     for (std::size_t i = 0; i < out.size(); ++i) {
@@ -166,10 +169,15 @@ class ErrorTable {
                              ? std::span<const float>(task.importance->means[matrix])
                              : std::span<const float>();
       const std::span<const float> row = rows.subspan(i * elems, elems);
+      const std::vector<std::uint64_t> columns =
+          task.protected_weights == nullptr
+              ? std::vector<std::uint64_t>()
+              : protected_columns(*task.protected_weights, indices[i], elems);
       sums[0] += output_error(row, zeros, importance, means);
       for (std::size_t t = 0; t < task.types.size(); ++t) {
         encoded.resize(row_bytes(task.types[t], elems));
         encode_rows(task.types[t], row, elems, importance, encoded);
+        if (!columns.empty()) protect_row(task.types[t], row, importance, columns, encoded);
         decode_rows(task.types[t], encoded, elems, decoded);
         sums[1 + 2 * t] += output_error(row, decoded, importance, means);
         for (std::size_t j = 0; j < elems; ++j)

@@ -21,6 +21,7 @@ namespace llmq {
 struct AtlasTask {
   const ModelTensor* tensor = nullptr;
   const TensorImportance* importance = nullptr;  ///< null: every column counts alike
+  const std::vector<std::uint64_t>* protected_weights = nullptr;  ///< flat indices, ascending; null: none
   std::vector<GgmlType> types;                   ///< that divide its rows and can be encoded; ascending
 };
 

@@ -60,7 +60,7 @@ std::vector<std::uint64_t> missing_types(const Atlas& atlas, const std::vector<A
 std::vector<AtlasTask> reduced(const std::vector<AtlasTask>& tasks, const std::vector<std::uint64_t>& bits) {
   std::vector<AtlasTask> left;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    AtlasTask task{tasks[i].tensor, tasks[i].importance, {}};
+    AtlasTask task{tasks[i].tensor, tasks[i].importance, tasks[i].protected_weights, {}};
     for (std::size_t t = 0; t < tasks[i].types.size(); ++t) {
       if ((bits[i] >> t & 1) != 0) task.types.push_back(tasks[i].types[t]);
     }
@@ -84,6 +84,7 @@ JobIdentity identify(const char* stage, const AtlasRequest& request, const std::
   identity.add("version", request.key.encoder);
   identity.add("model", request.key.model_hash);
   identity.add("imatrix", request.key.imatrix_hash);
+  identity.add("protected weights", request.key.protection);
   identity.add("rows", std::to_string(request.key.row_limit));
   Sha256 hash;
   for (const AtlasTask& task : tasks) {
@@ -110,10 +111,10 @@ void keep(const StageContext& context, const AtlasRequest& request, const Atlas&
 
 }  // namespace
 
-fs::path atlas_path(const fs::path& imatrix) {
+fs::path atlas_path(const fs::path& imatrix, bool with_protection) {
   fs::path path = imatrix;
-  if (path.extension() == ".imatrix") return path.replace_extension(".atlas");
-  return path += ".atlas";
+  if (path.extension() == ".imatrix") path.replace_extension();
+  return path += with_protection ? ".protected.atlas" : ".atlas";
 }
 
 AtlasStage prepare_atlas(const StageContext& context, const ModelSource& source,

@@ -31,8 +31,9 @@ struct AtlasStage {
   double error_seconds = 0, probe_seconds = 0;  ///< what this run spent
 };
 
-/// "m.imatrix" -> "m.atlas", "imatrix.gguf" -> "imatrix.gguf.atlas".
-std::filesystem::path atlas_path(const std::filesystem::path& imatrix);
+/// "m.imatrix" -> "m.atlas", "imatrix.gguf" -> "imatrix.gguf.atlas"; ".protected.atlas" where weights are
+/// protected: these cost other types more.
+std::filesystem::path atlas_path(const std::filesystem::path& imatrix, bool with_protection);
 
 /// Collective. What the file has and the request needs is used again; what lacks is measured and the file
 /// replaced. A table of another model, matrix, version or number of rows is made anew.

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/hash.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/analyze.hpp"
@@ -25,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+constexpr double kManyBits = 8;  // a type that protection alone asks for is worth a word
 constexpr std::uint64_t kDefaultSamples = 256;
 constexpr std::uint64_t kProbeCtx = 512;
 constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
@@ -116,6 +118,7 @@ void keep_types_that_hold(const StageContext& context, const ModelSource& source
     asked.push_back(i);
   }
   const auto answers = types_that_hold(context, source, questions);
+  std::vector<std::string> wide;
   for (std::size_t q = 0; q < asked.size(); ++q) {
     DynamicTensor& tensor = tensors[asked[q]];
     std::vector<GgmlType> holding;
@@ -126,6 +129,8 @@ void keep_types_that_hold(const StageContext& context, const ModelSource& source
     std::set_intersection(tensor.allowed.begin(), tensor.allowed.end(), holding.begin(), holding.end(),
                           std::back_inserter(left));
     if (!left.empty()) {
+      if (tensor.pinned_by.empty() && std::all_of(left.begin(), left.end(), [](GgmlType type) { return bits_per_weight(type) >= kManyBits; }))
+        wide.push_back(tensor.tensor->name);
       tensor.allowed = std::move(left);
       continue;
     }
@@ -141,20 +146,38 @@ void keep_types_that_hold(const StageContext& context, const ModelSource& source
                                  tensor.tensor->name, type_name(tensor.allowed.front()), type_name(least)));
     tensor.allowed = {least};
   }
+  if (wide.empty()) return;
+  context.log.warn(fmt::format("so many weights in one block are protected that {} need {:g} bits or more; a smaller "
+                               "--protection-coverage leaves these bits to other tensors",
+                               join_some(wide), kManyBits));
+}
+
+std::string protection_hash(const Protection* protection) {
+  if (protection == nullptr) return "none";
+  Sha256 hash;
+  for (const auto& [name, weights] : protection->weights)
+    hash.field(name).update(std::as_bytes(std::span(weights)));
+  return "sha256:" + hash.hex();
+}
+
+const std::vector<std::uint64_t>* protected_weights(const Protection* protection, const std::string& tensor) {
+  if (protection == nullptr) return nullptr;
+  const auto found = protection->weights.find(tensor);
+  return found == protection->weights.end() ? nullptr : &found->second;
 }
 
 AtlasRequest atlas_request(const DynamicRequest& request, const DynamicImatrix& imatrix,
-                           const ImportanceMap& importance, const std::vector<DynamicTensor>& tensors,
-                           const std::string& fingerprint) {
+                           const Protection* protection, const ImportanceMap& importance,
+                           const std::vector<DynamicTensor>& tensors, const std::string& fingerprint) {
   AtlasRequest wanted;
-  wanted.key = {"sha256:" + fingerprint, "sha256:" + imatrix.imatrix.content_hash(), LLMQ_VERSION,
-                request.options.dynamic->atlas_rows};
+  wanted.key = {"sha256:" + fingerprint, "sha256:" + imatrix.imatrix.content_hash(),
+                protection_hash(protection), LLMQ_VERSION, request.options.dynamic->atlas_rows};
   for (const DynamicTensor& tensor : tensors) {
     const auto known = importance.find(tensor.tensor->name);
-    wanted.tasks.push_back(
-        {tensor.tensor, known == importance.end() ? nullptr : &known->second, tensor.measured});
+    wanted.tasks.push_back({tensor.tensor, known == importance.end() ? nullptr : &known->second,
+                            protected_weights(protection, tensor.tensor->name), tensor.measured});
   }
-  wanted.path = atlas_path(imatrix.path);
+  wanted.path = atlas_path(imatrix.path, protection != nullptr);
   wanted.read_only = request.options.dry_run;
   wanted.checkpoints = request.checkpoints;
   return wanted;
@@ -288,7 +311,7 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   });
   if (protection != nullptr) keep_types_that_hold(context, source, importance, *protection, tensors);
   context.comm.together("plan", [&] {
-    wanted = atlas_request(request, imatrix, importance, tensors, fingerprint);
+    wanted = atlas_request(request, imatrix, protection, importance, tensors, fingerprint);
     wanted.samples = probe_samples(context, source, request.options);
     // What the target is called stands in the head, so the budget is known with the head's size only.
     budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, 0);
@@ -322,7 +345,7 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   if (smallest_coherent) {
     context.comm.broadcast(std::span<std::uint64_t>(ends), 0, "share limits");
     CompressionChoice found = compress_most(
-        context, source, tensors, importance, *wanted.samples, request.options.dynamic->quality_threshold_pct,
+        context, source, tensors, wanted.tasks, *wanted.samples, request.options.dynamic->quality_threshold_pct,
         ends[0], ends[1], [&](std::uint64_t bytes) { return chooser->within(bytes).choices; });
     choices = std::move(found.choices);
     result.decision = std::move(found.decision);

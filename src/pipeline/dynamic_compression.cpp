@@ -25,13 +25,14 @@ struct Trial {
 };
 
 std::map<std::string, Requantization> requantizations(const std::vector<DynamicTensor>& tensors,
-                                                      const ImportanceMap& importance,
+                                                      std::span<const AtlasTask> tasks,
                                                       const Choices& choices) {
   std::map<std::string, Requantization> changes;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const auto known = importance.find(tensors[i].tensor->name);
-    changes[tensors[i].tensor->name] = {tensors[i].allowed[choices[i]],
-                                        known == importance.end() ? nullptr : &known->second.columns};
+    changes[tensors[i].tensor->name] = {
+        tensors[i].allowed[choices[i]],
+        tasks[i].importance == nullptr ? nullptr : &tasks[i].importance->columns,
+        tasks[i].protected_weights};
   }
   return changes;
 }
@@ -48,12 +49,12 @@ std::uint64_t bytes_of_choices(const std::vector<DynamicTensor>& tensors, const 
 class CompressionSearch {
  public:
   CompressionSearch(const StageContext& context, const ModelSource& source,
-                    const std::vector<DynamicTensor>& tensors, const ImportanceMap& importance,
+                    const std::vector<DynamicTensor>& tensors, std::span<const AtlasTask> tasks,
                     const SampleSet& samples, double threshold_pct)
       : context_(context),
         source_(source),
         tensors_(tensors),
-        importance_(importance),
+        tasks_(tasks),
         samples_(samples),
         threshold_pct_(threshold_pct) {}
 
@@ -102,7 +103,7 @@ class CompressionSearch {
     std::vector<Candidate> candidates;
     for (const Choices& choices : sizes) {
       models.push_back(std::make_unique<RequantizedSource>(
-          source_, requantizations(tensors_, importance_, choices), context_.threads));
+          source_, requantizations(tensors_, tasks_, choices), context_.threads));
       candidates.push_back({models.back().get(), std::nullopt});
     }
     const auto scores = evaluate_candidates(context_, samples_, source_, candidates);
@@ -138,7 +139,7 @@ class CompressionSearch {
   const StageContext& context_;
   const ModelSource& source_;
   const std::vector<DynamicTensor>& tensors_;
-  const ImportanceMap& importance_;
+  std::span<const AtlasTask> tasks_;
   const SampleSet& samples_;
   double threshold_pct_;
   std::vector<Trial> trials_;  ///< ascending by bytes
@@ -147,11 +148,11 @@ class CompressionSearch {
 }  // namespace
 
 CompressionChoice compress_most(const StageContext& context, const ModelSource& source,
-                                const std::vector<DynamicTensor>& tensors, const ImportanceMap& importance,
+                                const std::vector<DynamicTensor>& tensors, std::span<const AtlasTask> tasks,
                                 const SampleSet& samples, double threshold_pct, std::uint64_t least_bytes,
                                 std::uint64_t most_bytes,
                                 const std::function<Choices(std::uint64_t)>& allocate_within) {
-  return CompressionSearch(context, source, tensors, importance, samples, threshold_pct)
+  return CompressionSearch(context, source, tensors, tasks, samples, threshold_pct)
       .run(least_bytes, most_bytes, allocate_within);
 }
 

@@ -46,6 +46,7 @@ struct AtlasTensor {
 struct AtlasKey {
   std::string model_hash;       ///< fingerprint of the weights
   std::string imatrix_hash;     ///< content hash, or "none"
+  std::string protection;       ///< hash of the weights that are protected, or "none"
   std::string encoder;          ///< version of the program whose encoders were used
   std::uint64_t row_limit = 0;  ///< rows a tensor that were asked for; 0: all
 

@@ -15,6 +15,8 @@ namespace llmq {
 struct Requantization {
   GgmlType type = GgmlType::F32;
   const std::vector<std::vector<float>>* importance = nullptr;  ///< one vector a matrix; null or empty: none
+  /// Flat indices in GGUF's order of rows, ascending, of weights held as protect_row holds them; null: none.
+  const std::vector<std::uint64_t>* protected_weights = nullptr;
 };
 
 /// The source and the importance must outlive it. Thread-safe as the source is.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "llmq/core/block_types.hpp"
 
@@ -30,6 +31,10 @@ inline bool is_held(float weight, float decoded) noexcept {
 /// fails may have changed.
 bool protect_row(GgmlType type, std::span<const float> row, std::span<const float> importance,
                  std::span<const std::uint64_t> columns, std::span<std::byte> encoded);
+
+/// Columns of the weights of one row among flat indices (row x row_elems + column, ascending).
+std::vector<std::uint64_t> protected_columns(std::span<const std::uint64_t> weights, std::uint64_t row,
+                                             std::uint64_t row_elems);
 
 /// What protect_row would answer after encode_rows, without encoding blocks that have no protected weights.
 bool can_protect_row(GgmlType type, std::span<const float> row, std::span<const float> importance,

@@ -61,6 +61,7 @@ void write_content(const h5::Context& context, hid_t file, const Atlas& atlas) {
   context.write_number(file, "schema_version", kSchemaVersion);
   context.write_text(file, "model_hash", atlas.key.model_hash);
   context.write_text(file, "imatrix_hash", atlas.key.imatrix_hash);
+  context.write_text(file, "protection", atlas.key.protection);
   context.write_text(file, "encoder", atlas.key.encoder);
   context.write_number(file, "row_limit", atlas.key.row_limit);
   context.write_text(file, "probe_dataset_hash", atlas.probe_text.dataset_hash);
@@ -132,7 +133,7 @@ Atlas read_atlas(const fs::path& path) {
     context.fail(fmt::format("has schema version {}, this program reads {}", version, kSchemaVersion));
   }
   Atlas atlas;
-  atlas.key = {context.read_text(file, "model_hash"), context.read_text(file, "imatrix_hash"),
+  atlas.key = {context.read_text(file, "model_hash"), context.read_text(file, "imatrix_hash"), context.read_text(file, "protection"),
                context.read_text(file, "encoder"), context.read_number(file, "row_limit")};
   atlas.probe_text = {context.read_text(file, "probe_dataset_hash"),
                       context.read_number(file, "probe_samples"), context.read_number(file, "probe_ctx")};

@@ -1,5 +1,7 @@
 #include "llmq/quant/protected.hpp"
 
+#include <algorithm>
+
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -145,6 +147,15 @@ bool can_protect_row(GgmlType type, std::span<const float> row, std::span<const 
     encode_rows(type, row.subspan(first, elems), elems, importance_of(importance, first, elems), encoded);
     return protection.protect(first, of_block, encoded);
   });
+}
+
+std::vector<std::uint64_t> protected_columns(std::span<const std::uint64_t> weights, std::uint64_t row,
+                                             std::uint64_t row_elems) {
+  std::vector<std::uint64_t> columns;
+  for (auto at = std::lower_bound(weights.begin(), weights.end(), row * row_elems);
+       at != weights.end() && *at < (row + 1) * row_elems; ++at)
+    columns.push_back(*at % row_elems);
+  return columns;
 }
 
 }  // namespace llmq

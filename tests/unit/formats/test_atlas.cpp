@@ -15,7 +15,7 @@ using testing_support::ScratchDirectory;
 
 Atlas example() {
   Atlas atlas;
-  atlas.key = {"aa", "bb", "1.2.3", 256};
+  atlas.key = {"aa", "bb", "none", "1.2.3", 256};
   atlas.probe_text = {"sha256:cc", 16, 256};
   AtlasTensor tensor;
   tensor.in_features = 512;
