@@ -11,6 +11,7 @@
 #include "cli/job_executor.hpp"
 #include "cli/profile_commands.hpp"
 #include "cli/quality_commands.hpp"
+#include "cli/quantize_command.hpp"
 #include "cli/render.hpp"
 #include "cli/render_job.hpp"
 #include "cli/render_profile.hpp"
@@ -69,12 +70,22 @@ ExitCode validate_profile(const Invocation& invocation, const StageContext& cont
   throw AgreedError(code, misfit_message(result), kMisfitSuggestion);
 }
 
+/// A file that lost too much is kept, and shown as a result that failed.
+ExitCode quantize(const Invocation& invocation, const StageContext& context) {
+  const QuantizeResult result = run_quantize_command(context, invocation.quantize);
+  show(invocation, context.comm, context.log, result);
+  std::string problem = degradation(result);
+  context.comm.broadcast(problem, 0, "share the judgement");
+  if (problem.empty()) return ExitCode::ok;
+  if (invocation.global.format == OutputFormat::json) return ExitCode::quality_degradation;
+  throw AgreedError(ExitCode::quality_degradation,
+                    fmt::format("{}; the file is kept: {}", problem, result.output_path.string()), "");
+}
+
 void run_stage(const Invocation& invocation, const StageContext& context) {
   const Communicator& comm = context.comm;
   Log& log = context.log;
   switch (invocation.command) {
-    case Command::quantize:
-      return show(invocation, comm, log, run_quantize(context, invocation.quantize));
     case Command::analyze:
       return show(invocation, comm, log, run_analyze(context, invocation.analyze));
     case Command::profile_list:
@@ -102,7 +113,8 @@ void run_stage(const Invocation& invocation, const StageContext& context) {
       CommandExecutor executor;
       return show(invocation, comm, log, run_job(context, invocation.run, executor));
     }
-    case Command::profile_validate:  // has an exit code of its own
+    case Command::quantize:  // these have exit codes of their own
+    case Command::profile_validate:
     case Command::none:
       return;
   }
@@ -117,6 +129,7 @@ ExitCode run_command(const Invocation& invocation, const Communicator& comm, Log
       kMemoryShare * static_cast<double>(available_memory_bytes()) / static_cast<double>(ranks_on_node)));
   log.debug(fmt::format("rank {} of {}, {} threads, {} bytes of memory", comm.rank(), comm.size(),
                         context.threads, context.memory_limit_bytes));
+  if (invocation.command == Command::quantize) return quantize(invocation, context);
   if (invocation.command == Command::profile_validate) return validate_profile(invocation, context);
   run_stage(invocation, context);
   return ExitCode::ok;

@@ -8,6 +8,7 @@
 
 #include "cli/app.hpp"
 #include "cli/quality_commands.hpp"
+#include "cli/quantize_command.hpp"
 #include "cli/render.hpp"
 #include "cli/render_profile.hpp"
 #include "cli/render_quality.hpp"
@@ -82,11 +83,12 @@ StepOutcome CommandExecutor::execute(const StageContext& context, const JobStep&
     case Command::quantize: {
       invocation.quantize.checkpoints = mode.checkpoints;
       invocation.quantize.force = invocation.quantize.force || mode.overwrite;
-      const QuantizeResult result = run_quantize(context, invocation.quantize);
+      const QuantizeResult result = run_quantize_command(context, invocation.quantize);
       return {render(context, warnings, result), result.units_resumed > 0};
     }
     case Command::profile_create:
       invocation.profile_create.force = mode.overwrite;
+      invocation.profile_create.checkpoints = mode.checkpoints;
       return {render(context, warnings, run_profile_create(context, invocation.profile_create)), false};
     case Command::quality_report:
       return {render(context, warnings, run_quality_report(context, invocation)), false};

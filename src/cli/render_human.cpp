@@ -142,6 +142,13 @@ std::string human(const QuantizeResult& result) {
     text += row("work units", format_count(result.units));
     return text;
   }
+  if (result.quality) {
+    const QualityMetrics& metrics = result.quality->metrics;
+    text += row("perplexity", fmt::format("{:.3f} -> {:.3f} ({:+.1f} %)", metrics.perplexity_original,
+                                          metrics.perplexity_quantized, metrics.perplexity_delta_pct));
+    text += row("KL divergence", fmt::format("{:.6f} +/- {:.6f}", metrics.kld.mean, metrics.kld.error));
+    text += row("quality report", result.quality_path.string());
+  }
   text += row("time", fmt::format("{:.2f} s", result.seconds));
   text += row("peak memory a rank", format_size(result.peak_memory_bytes));
   if (result.units_resumed > 0) {

@@ -3,6 +3,7 @@
 #include "llmq/report/analyze_report.hpp"
 
 #include "cli/json_document.hpp"
+#include "cli/quantize_command.hpp"
 #include "cli/render.hpp"
 #include "cli/render_quality.hpp"
 
@@ -140,6 +141,22 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
       {"timeline", timeline_json(result.timelines)},
       {"tensors", tensors}};
   if (result.dynamic) add_dynamic(*result.dynamic, document);
+  if (result.quality) {
+    const QualityMetrics& metrics = result.quality->metrics;
+    document["quality_report"] = {{"perplexity_original", metrics.perplexity_original},
+                                  {"perplexity_quantized", metrics.perplexity_quantized},
+                                  {"perplexity_delta_pct", metrics.perplexity_delta_pct},
+                                  {"kld_mean", metrics.kld.mean},
+                                  {"kld_mean_error", metrics.kld.error},
+                                  {"path", result.quality_path.string()}};
+    if (const std::string problem = degradation(result); !problem.empty()) {
+      document["status"] = "error";
+      document["error_code"] = static_cast<int>(ExitCode::quality_degradation);
+      document["error_type"] = error_type(ExitCode::quality_degradation);
+      document["message"] = problem;
+      document["suggestion"] = Error(ExitCode::quality_degradation, problem).suggestion();
+    }
+  }
   document["warnings"] = warnings;
   return text(document);
 }

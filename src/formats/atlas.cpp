@@ -16,7 +16,11 @@ const AtlasCell* AtlasTensor::find(GgmlType type) const noexcept {
 std::string Atlas::content_hash() const {
   Sha256 hash;
   const auto number = [&](double value) { hash.field(std::bit_cast<std::uint64_t>(value)); };
-  hash.field(key.model_hash).field(key.imatrix_hash).field(key.protection).field(key.encoder).field(key.row_limit);
+  hash.field(key.model_hash)
+      .field(key.imatrix_hash)
+      .field(key.protection)
+      .field(key.encoder)
+      .field(key.row_limit);
   hash.field(probe_text.dataset_hash).field(probe_text.samples).field(probe_text.ctx);
   for (const auto& [name, tensor] : tensors) {
     hash.field(name).field(tensor.in_features).field(tensor.rows).field(tensor.sampled_rows);

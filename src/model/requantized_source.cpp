@@ -74,8 +74,7 @@ std::string RequantizedSource::fingerprint() const {
   hash.field(source_.fingerprint());
   for (const auto& [name, change] : changes_) {
     hash.field(name).field(type_name(change.type));
-    if (change.protected_weights != nullptr)
-      hash.update(std::as_bytes(std::span(*change.protected_weights)));
+    if (change.protected_weights != nullptr) hash.update(std::as_bytes(std::span(*change.protected_weights)));
     if (change.importance == nullptr) continue;
     for (const std::vector<float>& values : *change.importance) hash.update(std::as_bytes(std::span(values)));
   }

@@ -170,9 +170,8 @@ class ErrorTable {
                              : std::span<const float>();
       const std::span<const float> row = rows.subspan(i * elems, elems);
       const std::vector<std::uint64_t> columns =
-          task.protected_weights == nullptr
-              ? std::vector<std::uint64_t>()
-              : protected_columns(*task.protected_weights, indices[i], elems);
+          task.protected_weights == nullptr ? std::vector<std::uint64_t>()
+                                            : protected_columns(*task.protected_weights, indices[i], elems);
       sums[0] += output_error(row, zeros, importance, means);
       for (std::size_t t = 0; t < task.types.size(); ++t) {
         encoded.resize(row_bytes(task.types[t], elems));

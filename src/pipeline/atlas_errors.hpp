@@ -20,9 +20,9 @@ namespace llmq {
 /// A tensor, its importance, and the types that are to be known for it.
 struct AtlasTask {
   const ModelTensor* tensor = nullptr;
-  const TensorImportance* importance = nullptr;  ///< null: every column counts alike
+  const TensorImportance* importance = nullptr;                   ///< null: every column counts alike
   const std::vector<std::uint64_t>* protected_weights = nullptr;  ///< flat indices, ascending; null: none
-  std::vector<GgmlType> types;                   ///< that divide its rows and can be encoded; ascending
+  std::vector<GgmlType> types;  ///< that divide its rows and can be encoded; ascending
 };
 
 /// The rows looked at, ascending: one of each of `limit` equal parts, chosen by the tensor's name. All rows

@@ -126,7 +126,8 @@ class ProbeRun {
       const auto* importance = task.importance == nullptr ? nullptr : &task.importance->columns;
       changed.push_back(std::make_unique<RequantizedSource>(
           source_,
-          std::map<std::string, Requantization>{{task.tensor->name, {probes_[probe].type, importance, task.protected_weights}}},
+          std::map<std::string, Requantization>{
+              {task.tensor->name, {probes_[probe].type, importance, task.protected_weights}}},
           context.threads));
       candidates.push_back({changed.back().get(), difference_of(source_, *task.tensor)});
     }

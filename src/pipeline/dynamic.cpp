@@ -129,7 +129,9 @@ void keep_types_that_hold(const StageContext& context, const ModelSource& source
     std::set_intersection(tensor.allowed.begin(), tensor.allowed.end(), holding.begin(), holding.end(),
                           std::back_inserter(left));
     if (!left.empty()) {
-      if (tensor.pinned_by.empty() && std::all_of(left.begin(), left.end(), [](GgmlType type) { return bits_per_weight(type) >= kManyBits; }))
+      if (tensor.pinned_by.empty() && std::all_of(left.begin(), left.end(), [](GgmlType type) {
+            return bits_per_weight(type) >= kManyBits;
+          }))
         wide.push_back(tensor.tensor->name);
       tensor.allowed = std::move(left);
       continue;
@@ -147,9 +149,10 @@ void keep_types_that_hold(const StageContext& context, const ModelSource& source
     tensor.allowed = {least};
   }
   if (wide.empty()) return;
-  context.log.warn(fmt::format("so many weights in one block are protected that {} need {:g} bits or more; a smaller "
-                               "--protection-coverage leaves these bits to other tensors",
-                               join_some(wide), kManyBits));
+  context.log.warn(
+      fmt::format("so many weights in one block are protected that {} need {:g} bits or more; a smaller "
+                  "--protection-coverage leaves these bits to other tensors",
+                  join_some(wide), kManyBits));
 }
 
 std::string protection_hash(const Protection* protection) {
@@ -344,9 +347,10 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   });
   if (smallest_coherent) {
     context.comm.broadcast(std::span<std::uint64_t>(ends), 0, "share limits");
-    CompressionChoice found = compress_most(
-        context, source, tensors, wanted.tasks, *wanted.samples, request.options.dynamic->quality_threshold_pct,
-        ends[0], ends[1], [&](std::uint64_t bytes) { return chooser->within(bytes).choices; });
+    CompressionChoice found =
+        compress_most(context, source, tensors, wanted.tasks, *wanted.samples,
+                      request.options.dynamic->quality_threshold_pct, ends[0], ends[1],
+                      [&](std::uint64_t bytes) { return chooser->within(bytes).choices; });
     choices = std::move(found.choices);
     result.decision = std::move(found.decision);
   }

@@ -31,8 +31,7 @@ std::map<std::string, Requantization> requantizations(const std::vector<DynamicT
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     changes[tensors[i].tensor->name] = {
         tensors[i].allowed[choices[i]],
-        tasks[i].importance == nullptr ? nullptr : &tasks[i].importance->columns,
-        tasks[i].protected_weights};
+        tasks[i].importance == nullptr ? nullptr : &tasks[i].importance->columns, tasks[i].protected_weights};
   }
   return changes;
 }

@@ -11,6 +11,8 @@
 #include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/profile.hpp"
 
+#include "pipeline/profile_allocate.hpp"
+
 namespace llmq {
 namespace {
 
@@ -108,11 +110,7 @@ double set_targets(const ProfileCreateOptions& options, const ModelSource* sourc
   return std::clamp(8.0 * static_cast<double>(*fit.most_bytes) / weights, kMinBitWidth, kMaxBitWidth);
 }
 
-/// What each layer gets. One place, so that an allocation that knows the model's tensors can take over.
-/// @param source  null: nothing is known but the matrix
-std::vector<LayerAssignment> assign_layers(const Imatrix& imatrix, const ModelSource* source,
-                                           double target_bits) {
-  (void)source;
+std::vector<LayerAssignment> assign_layers(const Imatrix& imatrix, double target_bits) {
   const std::vector<LayerImportance> layers = layer_importance(imatrix);
   if (layers.empty()) {
     throw Error(ExitCode::imatrix, "the importance matrix has no entry of a layer (blk.N.)",
@@ -121,9 +119,16 @@ std::vector<LayerAssignment> assign_layers(const Imatrix& imatrix, const ModelSo
   return assign_by_importance(layers, target_bits);
 }
 
-ProfileCreateResult create(const ProfileCreateOptions& options) {
+void check_output(const ProfileCreateOptions& options, const fs::path& output) {
+  require_output_place(output, {options.imatrix, options.model}, "-o");
+  if (!fs::exists(output) || options.force) return;
+  throw Error(ExitCode::invalid_arguments, fmt::format("{}: exists already", output.string()),
+              "Use --force to overwrite it, or choose another -o");
+}
+
+/// All but the assignments of a model that is there; what can be checked before work is.
+Profile prepare(const ProfileCreateOptions& options, const fs::path& output) {
   check_name(options);
-  const fs::path output = options.output.empty() ? default_profile_path(options.name) : options.output;
   const Imatrix imatrix = read_imatrix(options.imatrix);
   std::unique_ptr<ModelSource> source;
   if (!options.model.empty()) {
@@ -133,19 +138,24 @@ ProfileCreateResult create(const ProfileCreateOptions& options) {
   Profile profile;
   profile.id = id_of(options.name);
   profile.name = options.name;
-  profile.description = fmt::format("Bits by importance ({})", imatrix.method);
   const double bits = set_targets(options, source.get(), profile);
-  profile.layer_assignments = assign_layers(imatrix, source.get(), bits);
-  if (source != nullptr) require_fit(fit_profile(profile, profile_tensors(*source)), profile.name);
+  if (source == nullptr) {
+    profile.description = fmt::format("Bits by importance ({})", imatrix.method);
+    profile.layer_assignments = assign_layers(imatrix, bits);
+  } else {
+    profile.description = fmt::format("Bits by predicted loss ({})", imatrix.method);
+    require_fit(fit_profile(profile, profile_tensors(*source)), profile.name);
+  }
+  check_output(options, output);
+  return profile;
+}
+
+void write(const Profile& profile, const ProfileCreateOptions& options, const fs::path& output) {
+  if (!options.model.empty())
+    require_fit(fit_profile(profile, profile_tensors(*open_model(options.model))), profile.name);
   const std::string text = profile_text(profile);
   (void)parse_profile(text, output.string());  // what is written can be read
-  require_output_place(output, {options.imatrix, options.model}, "-o");
-  if (fs::exists(output) && !options.force) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: exists already", output.string()),
-                "Use --force to overwrite it, or choose another -o");
-  }
   write_file_atomically(output, text);
-  return {std::move(profile), output};
 }
 
 }  // namespace
@@ -154,8 +164,17 @@ fs::path default_profile_path(const std::string& name) { return name + ".dqprofi
 
 ProfileCreateResult run_profile_create(const StageContext& context, const ProfileCreateOptions& options) {
   ProfileCreateResult result;
+  result.output = options.output.empty() ? default_profile_path(options.name) : options.output;
   context.comm.together("create the profile", [&] {
-    if (context.comm.is_root()) result = create(options);
+    if (context.comm.is_root()) result.profile = prepare(options, result.output);
+  });
+  if (!options.model.empty()) {
+    ProfileCreateOptions wanted = options;
+    if (!wanted.target_bpw && !wanted.target_size) wanted.target_bpw = kDefaultTargetBpw;
+    result.profile.layer_assignments = assign_by_allocation(context, wanted);
+  }
+  context.comm.together("create the profile", [&] {
+    if (context.comm.is_root()) write(result.profile, options, result.output);
   });
   return result;
 }

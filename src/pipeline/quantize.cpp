@@ -218,16 +218,6 @@ PlanChanges all_changes(const QuantizeOptions& options) {
   return changes;
 }
 
-/// Head and padding of a plan, and its tensors that are not quantized.
-std::uint64_t fixed_bytes(const QuantizePlan& plan) {
-  std::uint64_t bytes = plan.file_bytes;
-  const std::uint64_t alignment = plan.header.alignment;
-  for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.quantized) bytes -= (tensor.size_bytes + alignment - 1) / alignment * alignment;
-  }
-  return bytes;
-}
-
 /// What a message about another run can show; the hash of what is longer.
 std::string short_form(const std::string& text) {
   constexpr std::size_t kMost = 1000;
@@ -266,6 +256,10 @@ JobIdentity identify(const PlanRecipe& recipe, const Imatrix* imatrix, const Pla
 
 }  // namespace
 
+std::string canonical_level(const std::string& level) {
+  return equals_ignore_case(level, "dynamic") ? "dynamic" : std::string(require_level(level).name);
+}
+
 std::string model_base_name(const fs::path& model) {
   fs::path plain = fs::absolute(model).lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
@@ -284,7 +278,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   const auto start = std::chrono::steady_clock::now();
   check_protection(options);
   const FileLevel* level = options.dynamic ? nullptr : &require_level(options.level);
-  const std::string level_name = level == nullptr ? "dynamic" : std::string(level->name);
+  const std::string level_name = canonical_level(options.level);
   const fs::path output = output_path(options, level_name);
   if (level != nullptr && (!options.calibration_data.empty() || options.calibration_samples)) {
     context.log.warn(

@@ -230,6 +230,15 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
   return plan;
 }
 
+std::uint64_t fixed_bytes(const QuantizePlan& plan) {
+  std::uint64_t bytes = plan.file_bytes;
+  const std::uint64_t alignment = plan.header.alignment;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.quantized) bytes -= (tensor.size_bytes + alignment - 1) / alignment * alignment;
+  }
+  return bytes;
+}
+
 std::uint64_t unit_scratch_bytes(const QuantizePlan& plan) {
   // f32 rows, encoded rows (at most as large), raw rows, and a head's worth of rows while permuting.
   return plan.chunk_elems * 4 * 4;

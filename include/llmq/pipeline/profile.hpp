@@ -25,6 +25,7 @@ struct ProfileCreateOptions {
   std::filesystem::path model;   ///< empty: from the imatrix alone
   std::filesystem::path output;  ///< empty: default_profile_path(name)
   bool force = false;
+  CheckpointOptions checkpoints{.enabled = false, .resume = {}};  ///< of the error table that a model needs
 };
 
 struct ProfileCreateResult {
@@ -35,7 +36,9 @@ struct ProfileCreateResult {
 /// "NAME.dqprofile".
 std::filesystem::path default_profile_path(const std::string& name);
 
-/// Collective; rank 0 works, and has the result. The file is there whole, or not at all.
+/// Collective; the result is on rank 0. Without a model bits follow importance; with one all ranks make its
+/// error table, unless it stands beside the imatrix, and the bit allocation decides. The file is there whole,
+/// or not at all.
 /// @throws Error(invalid_arguments): the name, a size in bytes without a model, the output's place;
 /// Error(imatrix); Error(profile): a target that is impossible, also for the model.
 ProfileCreateResult run_profile_create(const StageContext& context, const ProfileCreateOptions& options);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "llmq/pipeline/dynamic.hpp"
+#include "llmq/pipeline/quality.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 #include "llmq/pipeline/timeline.hpp"
@@ -39,6 +40,7 @@ struct QuantizeOptions {
   std::optional<std::filesystem::path> super_weight_lora;  ///< also write an adapter that restores them
   std::string calibration_data;  ///< what level dynamic measures on; noted at fixed levels
   std::optional<std::uint64_t> calibration_samples;  ///< likewise
+  bool quality_report = false;  ///< for who runs the command: judge the file when it is done
   bool force = false;
   bool allow_requantize = false;
   bool dry_run = false;
@@ -105,6 +107,8 @@ struct QuantizeResult {
   std::vector<RankTimeline> timelines;          ///< on rank 0
   std::vector<QuantizedTensor> tensors;
   std::optional<DynamicResult> dynamic;
+  std::optional<QualityResult> quality;  ///< on rank 0, with a quality report
+  std::filesystem::path quality_path;    ///< where it was written
   std::optional<SuperWeightProtection> protection;
 };
 
@@ -116,6 +120,11 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
 /// @param name  empty for the first form
 std::filesystem::path quantized_path(const std::filesystem::path& model, std::string_view level,
                                      const std::filesystem::path& directory, const std::string& name);
+
+/// "q4_k_m" -> "Q4_K_M", "ternary" -> "TQ1_0", "Dynamic" -> "dynamic".
+/// @throws Error(invalid_arguments) for an unknown level, Error(unsupported_conversion) for one without
+/// encoders.
+std::string canonical_level(const std::string& level);
 
 /// Last part of a model path, without .gguf.
 std::string model_base_name(const std::filesystem::path& model);

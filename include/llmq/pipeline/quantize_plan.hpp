@@ -92,6 +92,9 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
                            const Imatrix* imatrix, const std::string& fingerprint,
                            const PlanChanges& changes = {}, const Protection* protection = nullptr);
 
+/// Of the file: head, padding, and the tensors that are not quantized.
+std::uint64_t fixed_bytes(const QuantizePlan& plan);
+
 /// Memory of one thread that works on units of this plan.
 std::uint64_t unit_scratch_bytes(const QuantizePlan& plan);
 

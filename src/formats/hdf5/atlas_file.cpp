@@ -133,8 +133,9 @@ Atlas read_atlas(const fs::path& path) {
     context.fail(fmt::format("has schema version {}, this program reads {}", version, kSchemaVersion));
   }
   Atlas atlas;
-  atlas.key = {context.read_text(file, "model_hash"), context.read_text(file, "imatrix_hash"), context.read_text(file, "protection"),
-               context.read_text(file, "encoder"), context.read_number(file, "row_limit")};
+  atlas.key = {context.read_text(file, "model_hash"), context.read_text(file, "imatrix_hash"),
+               context.read_text(file, "protection"), context.read_text(file, "encoder"),
+               context.read_number(file, "row_limit")};
   atlas.probe_text = {context.read_text(file, "probe_dataset_hash"),
                       context.read_number(file, "probe_samples"), context.read_number(file, "probe_ctx")};
   const h5::GroupHandle tensors = context.open_group(file, "tensors");

@@ -47,6 +47,7 @@ constexpr OptionRule kQuantize[] = {
     {"profile", profile},
     {"target-bpw"},
     {"target-size"},
+    {"atlas-rows"},
     {"tensor-type"},
     {"layer-bits", rules},
     {"pure"},
@@ -123,10 +124,7 @@ namespace llmq {
 std::string unsupported_part(const JobStep& step) {
   if (step.type != "quantize") return {};
   const std::string level = step.value("quant-level");
-  if (equals_ignore_case(level, "dynamic")) return "level dynamic is not supported yet";
-  for (const char* option : {"profile", "target-bpw", "target-size"}) {
-    if (step.find(option) != nullptr) return fmt::format("{} is not supported yet", option);
-  }
+  if (equals_ignore_case(level, "dynamic")) return {};
   const FileLevel* row = find_file_level(level);
   return row != nullptr && row->available ? std::string()
                                           : fmt::format("level {} is not supported yet", level);

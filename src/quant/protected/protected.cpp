@@ -1,7 +1,6 @@
 #include "llmq/quant/protected.hpp"
 
 #include <algorithm>
-
 #include <cmath>
 #include <limits>
 #include <vector>

@@ -228,7 +228,7 @@ TEST(JobSchema, lists_the_options_of_the_step_table) {
 
 TEST(Jobs, the_files_in_jobs_are_valid_and_tell_what_is_ahead) {
   for (const auto& [name, supported] :
-       std::map<std::string, bool>{{"single-level", true}, {"sweep", true}, {"dynamic-budgets", false}}) {
+       std::map<std::string, bool>{{"single-level", true}, {"sweep", true}, {"dynamic-budgets", true}}) {
     const std::string path = std::string(LLMQ_TEST_DATA) + "/../../jobs/" + name + ".json";
     std::ostringstream text;
     text << std::ifstream(path).rdbuf();
