@@ -1,6 +1,7 @@
 #include "pipeline/dynamic_compression.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include <fmt/format.h>
@@ -14,8 +15,8 @@
 namespace llmq {
 namespace {
 
-constexpr std::size_t kSizesAtOnce = 5;
-constexpr int kRounds = 2;
+constexpr std::size_t kSizesAtOnce = 4;
+constexpr int kRounds = 3;  // in the last one sizes are some 3 % apart
 
 /// One size that was tried.
 struct Trial {
@@ -62,10 +63,12 @@ class CompressionSearch {
     for (int round = 0; round < kRounds; ++round) {
       std::vector<Choices> sizes;
       for (std::size_t i = 0; i < kSizesAtOnce; ++i) {
-        // The first round holds both ends; the second lies between two sizes that were tried.
+        // Equal ratios. The first round holds both ends, the others lie between two sizes that were tried.
         const double part = round == 0 ? static_cast<double>(i) / (kSizesAtOnce - 1)
                                        : static_cast<double>(i + 1) / (kSizesAtOnce + 1);
-        const auto bytes = least + static_cast<std::uint64_t>(part * static_cast<double>(most - least));
+        const double ratio = static_cast<double>(most) / static_cast<double>(std::max<std::uint64_t>(1, least));
+        const auto between = static_cast<std::uint64_t>(static_cast<double>(least) * std::pow(ratio, part));
+        const std::uint64_t bytes = std::clamp(between, least, most);
         Choices choices(tensors_.size(), 0);
         context_.comm.together("allocate", [&] {
           if (context_.comm.is_root()) choices = allocate_within(bytes);
