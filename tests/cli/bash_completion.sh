@@ -50,8 +50,8 @@ expect '' nonsense ''
 expect '' nonsense quan
 
 # Options: the command's own and the global ones.
-expect --quant-level quantize --qu
-expect --quant-level quantize model gguf --qu
+expect --quant-level quantize --quan
+expect --quant-level quantize model gguf --quan
 contains --mem-per-rank quantize --
 contains --include-layers quality report --
 lacks --quant-level analyze --

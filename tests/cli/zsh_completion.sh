@@ -40,7 +40,7 @@ expect() {  # LINE PATTERN
   lines=$((lines + 1))
 }
 expect 'llm-quantize ' '*quantize*Make a small*'
-expect 'llm-quantize quantize --qu' '*--quant-level*'
+expect 'llm-quantize quantize --quan' '*--quant-level*'
 expect 'llm-quantize --format json quantize model gguf -q q4_k_m' '*Q4_K_M*'
 expect 'llm-quantize quality ' '*report*'
 expect 'llm-quantize info model --format js' '*json*'
