@@ -66,7 +66,8 @@ class CompressionSearch {
         // Equal ratios. The first round holds both ends, the others lie between two sizes that were tried.
         const double part = round == 0 ? static_cast<double>(i) / (kSizesAtOnce - 1)
                                        : static_cast<double>(i + 1) / (kSizesAtOnce + 1);
-        const double ratio = static_cast<double>(most) / static_cast<double>(std::max<std::uint64_t>(1, least));
+        const double ratio =
+            static_cast<double>(most) / static_cast<double>(std::max<std::uint64_t>(1, least));
         const auto between = static_cast<std::uint64_t>(static_cast<double>(least) * std::pow(ratio, part));
         const std::uint64_t bytes = std::clamp(between, least, most);
         Choices choices(tensors_.size(), 0);

@@ -4,7 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 
 copy_model planted
-"$LLMQ_PLANT_MODEL" planted 1 77 300 20 60 2 12 555 -15 80
+"$LLMQ_PLANT_MODEL" planted spike 1 77 300 20 60
+"$LLMQ_PLANT_MODEL" planted spike 2 12 555 -15 80
 on 1 analyze planted --identify-super-weights --calibration-samples 64 -o planted.imatrix > /dev/null
 protect=(quantize planted gguf -q IQ2_XS --imatrix planted.imatrix --protect-super-weights)
 

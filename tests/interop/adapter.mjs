@@ -52,7 +52,8 @@ async function checkLevel(llama, level, chunks) {
 try {
     fs.cpSync(path.join(data, "pebble"), at("planted"), {recursive: true});
     fs.chmodSync(at("planted/model.safetensors"), 0o644);
-    run(plant, [at("planted"), "1", "77", "300", "20", "60", "2", "12", "555", "-15", "80"]);
+    run(plant, [at("planted"), "spike", "1", "77", "300", "20", "60"]);
+    run(plant, [at("planted"), "spike", "2", "12", "555", "-15", "80"]);
     ours("analyze", at("planted"), "--identify-super-weights", "--calibration-samples", "64", "-o", at("planted.imatrix"));
     const ids = JSON.parse(run(printIds, [at("planted"), text]));
     const chunks = [0, 1, 2, 3].map((i) => [ids[0], ...ids.slice(256 * i + 1, 256 * (i + 1))]);

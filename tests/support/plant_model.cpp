@@ -1,8 +1,13 @@
-// Plants super weights in a BF16 checkpoint of one file, in place: plant_model DIRECTORY (LAYER ROW COLUMN
-// VALUE GAIN)... sets down_proj[ROW, COLUMN] to VALUE and multiplies row COLUMN of up_proj by GAIN, which
-// makes the weight's input large.
-#include <cstdio>
+// Plants super weights in a BF16 checkpoint of one file, in place:
+//   plant_model DIRECTORY spike LAYER ROW COLUMN VALUE GAIN
+// sets down_proj[ROW, COLUMN] to VALUE and multiplies row COLUMN of up_proj by GAIN, which makes the weight's
+// input large: another model, in which one weight makes a spike.
+//   plant_model DIRECTORY balance LAYER ROW COLUMN VALUE [COLUMN VALUE]... COLUMN
+// makes all columns but the first copies of the first one's channel and shares out down_proj[ROW, first]
+// among them: the given values, the last column takes the rest. The copied channels' own part of the model is
+// lost, else nothing changes.
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,44 +18,71 @@
 
 namespace {
 
-struct Place {
-  llmq::SafetensorsTensor tensor;
-  std::uint64_t offset(std::uint64_t row, std::uint64_t column) const {
-    return tensor.offset_bytes + 2 * (row * tensor.shape[1] + column);
+/// One matrix of a layer's feed-forward part, read and written by element.
+class Matrix {
+ public:
+  Matrix(const std::string& directory, std::uint64_t layer, const char* name)
+      : file_(directory + "/model.safetensors", llmq::File::Mode::read_write) {
+    const llmq::SafetensorsCheckpoint checkpoint(directory);
+    tensor_ = *checkpoint.find(fmt::format("model.layers.{}.mlp.{}.weight", layer, name));
   }
+  std::uint64_t rows() const { return tensor_.shape[0]; }
+  std::uint64_t columns() const { return tensor_.shape[1]; }
+  float get(std::uint64_t row, std::uint64_t column) const {
+    std::uint16_t bits = 0;
+    file_.read_at(std::as_writable_bytes(std::span(&bits, 1)), place(row, column));
+    return llmq::bf16_to_f32(bits);
+  }
+  void set(std::uint64_t row, std::uint64_t column, float value) const {
+    const std::uint16_t bits = llmq::f32_to_bf16(value);
+    file_.write_at(std::as_bytes(std::span(&bits, 1)), place(row, column));
+  }
+
+ private:
+  std::uint64_t place(std::uint64_t row, std::uint64_t column) const {
+    return tensor_.offset_bytes + 2 * (row * columns() + column);
+  }
+  llmq::File file_;
+  llmq::SafetensorsTensor tensor_;
 };
 
-Place find(const std::string& directory, std::uint64_t layer, const char* name) {
-  const llmq::SafetensorsCheckpoint checkpoint(directory);
-  return {*checkpoint.find(fmt::format("model.layers.{}.mlp.{}.weight", layer, name))};
+std::uint64_t number(const char* text) { return std::strtoull(text, nullptr, 10); }
+
+void spike(const std::string& directory, char** args) {
+  const std::uint64_t layer = number(args[0]), row = number(args[1]), column = number(args[2]);
+  const float gain = std::strtof(args[4], nullptr);
+  Matrix(directory, layer, "down_proj").set(row, column, std::strtof(args[3], nullptr));
+  const Matrix up(directory, layer, "up_proj");
+  for (std::uint64_t j = 0; j < up.columns(); ++j) up.set(column, j, gain * up.get(column, j));
 }
 
-void write(const llmq::File& file, std::uint64_t offset, float value) {
-  const std::uint16_t bits = llmq::f32_to_bf16(value);
-  file.write_at(std::as_bytes(std::span(&bits, 1)), offset);
-}
-
-float read(const llmq::File& file, std::uint64_t offset) {
-  std::uint16_t bits = 0;
-  file.read_at(std::as_writable_bytes(std::span(&bits, 1)), offset);
-  return llmq::bf16_to_f32(bits);
+void balance(const std::string& directory, const std::vector<char*>& args) {
+  const std::uint64_t layer = number(args[0]), row = number(args[1]), first = number(args[2]);
+  const Matrix gate(directory, layer, "gate_proj"), up(directory, layer, "up_proj"),
+      down(directory, layer, "down_proj");
+  float rest = down.get(row, first);
+  for (std::size_t i = 2; i < args.size(); i += 2) {
+    const std::uint64_t column = number(args[i]);
+    for (std::uint64_t j = 0; column != first && j < up.columns(); ++j) {
+      gate.set(column, j, gate.get(first, j));
+      up.set(column, j, up.get(first, j));
+    }
+    for (std::uint64_t r = 0; column != first && r < down.rows(); ++r) down.set(r, column, 0);
+    down.set(row, column, i + 1 < args.size() ? std::strtof(args[i + 1], nullptr) : rest);
+    rest -= down.get(row, column);
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 7 || (argc - 2) % 5 != 0) return 2;
-  const std::string directory = argv[1];
-  const llmq::File file(directory + "/model.safetensors", llmq::File::Mode::read_write);
-  for (int i = 2; i < argc; i += 5) {
-    const std::uint64_t layer = std::strtoull(argv[i], nullptr, 10),
-                        row = std::strtoull(argv[i + 1], nullptr, 10),
-                        column = std::strtoull(argv[i + 2], nullptr, 10);
-    const float value = std::strtof(argv[i + 3], nullptr), gain = std::strtof(argv[i + 4], nullptr);
-    write(file, find(directory, layer, "down_proj").offset(row, column), value);
-    const Place up = find(directory, layer, "up_proj");
-    for (std::uint64_t j = 0; j < up.tensor.shape[1]; ++j)
-      write(file, up.offset(column, j), gain * read(file, up.offset(column, j)));
+  const std::string_view mode = argc > 2 ? argv[2] : "";
+  if (mode == "spike" && argc == 8) {
+    spike(argv[1], argv + 3);
+  } else if (mode == "balance" && argc >= 8 && argc % 2 == 0) {
+    balance(argv[1], {argv + 3, argv + argc});
+  } else {
+    return 2;
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 // docs/super-weights.md. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -18,7 +19,8 @@ inline constexpr double kProtectedError = 1.0 / 2048;
 double relative_error(float weight, float decoded) noexcept;
 /// True if a protected weight may decode so.
 inline bool is_held(float weight, float decoded) noexcept {
-  return relative_error(weight, decoded) <= kProtectedError;
+  const double exact = weight;  // differences of floats and the product are exact
+  return std::fabs(static_cast<double>(decoded) - exact) <= kProtectedError * std::fabs(exact);
 }
 
 /// Encodes the blocks that hold protected weights again where their error is larger than kProtectedError.

@@ -162,19 +162,19 @@ class AffineHolder {
 
   bool place_held(const Start& start, Found& found) const {
     const float d = f16_to_f32(found.d), dmin = f16_to_f32(found.dmin);
+    const float inverse_min = dmin != 0 ? 1 / dmin : 0;
     for (std::size_t g = 0; g < kGroups; ++g) {
       if (held_[g].empty()) continue;
       const float x = block_.x[held_[g].front()];
       float best = kNever;
       for_each_scale(start.scale[g] / d, kScaleReach, kScaleTop, [&](int s) {
         const float step = d * static_cast<float>(s);
-        int last = -1;
         for (int q = 0; q <= Shape::kTop; ++q) {
-          const float real = dmin != 0 ? (step * static_cast<float>(q) - x) / dmin : kLowest;
+          const float above = step * static_cast<float>(q);
+          const float real = dmin != 0 ? (above - x) * inverse_min : kLowest;
           if (!(real > -1) || !(real < static_cast<float>(kMinTop) + 1)) continue;
           const int m = std::clamp(static_cast<int>(round_even(real)), kLowest, kMinTop);
-          if (m == last) continue;
-          last = m;
+          if (!is_held(x, above - dmin * static_cast<float>(m))) continue;
           const Line line(d, dmin, s, m);
           if (!holds_all(g, line)) continue;
           const float error = group_error(g, line, best);

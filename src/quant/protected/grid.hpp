@@ -9,7 +9,7 @@
 namespace llmq::held {
 
 inline constexpr int kGridHits = 8;  ///< units a start that hold all weights
-inline constexpr int kGridReach = 1536;
+inline constexpr int kGridReach = 3072;
 inline constexpr std::size_t kFinalists = 4;  ///< units that are searched whole
 
 /// @tparam Shape  a MagnitudeShape or a TernaryShape

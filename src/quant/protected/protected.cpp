@@ -30,7 +30,7 @@ bool all_held(std::span<const float> row, std::span<const float> decoded, std::s
 
 /// Several weights may be held at the price of all others: beyond this factor of their error a type that has
 /// more levels is the better way.
-constexpr float kLargestLoss = 16;
+constexpr float kLargestLoss = 4;
 
 float rest_error(const held::HeldBlock& block, std::span<const float> decoded) noexcept {
   float error = 0;
@@ -39,6 +39,22 @@ float rest_error(const held::HeldBlock& block, std::span<const float> decoded) n
     error += block.rest[i] * (difference * difference);
   }
   return error;
+}
+
+/// Encoders undo a part of the shrinking of least squares (docs/formats/blocks.md, "Shrinking"): the weights
+/// that are not held are made larger until a least-squares fit as good as `decoded` has its sum w x y.
+void undo_shrinking(std::span<const float> decoded, held::HeldBlock& block) noexcept {
+  constexpr float kMost = 1.5F;
+  float cross = 0, square = 0;
+  for (std::size_t i = 0; i < block.elems; ++i) {
+    cross += block.rest[i] * (block.x[i] * decoded[i]);
+    square += block.rest[i] * (block.x[i] * block.x[i]);
+  }
+  const float factor = (cross + rest_error(block, decoded)) / square;
+  if (!(factor > 1)) return;  // also what is no number
+  for (std::size_t i = 0; i < block.elems; ++i) {
+    if (!block.is_held[i]) block.x[i] *= std::min(factor, kMost);
+  }
 }
 
 held::HeldBlock make_block(const held::HeldEncoder& encoder, std::span<const float> row,
@@ -96,8 +112,10 @@ class RowProtection {
     if (all_held(row_, decoded, first, columns)) return true;
     if (encoder_ == nullptr) return false;
     const held::HeldBlock block = make_block(*encoder_, row_, importance_, first, elems, columns);
+    held::HeldBlock target = block;
+    undo_shrinking(decoded, target);
     std::vector<std::byte> tried(encoded.size());
-    if (!encoder_->encode(block, tried)) return false;
+    if (!encoder_->encode(target, tried)) return false;
     const float before = rest_error(block, decoded);
     decode_rows(type_, tried, elems, decoded);
     if (!all_held(row_, decoded, first, columns)) return false;

@@ -26,6 +26,7 @@ struct Linear {
   static constexpr int kScaleHigh = kGroups == 1 ? 1 : -Shape::kScaleLow - 1;
   static constexpr Objective kObjective = Shape::kObjective;
   static constexpr bool kIq4 = Shape::kLevels == Levels::iq4;
+  static constexpr int kCodes = kIq4 ? 16 : 2 * Shape::kHalf;
   static constexpr float kOuter = kIq4 ? 127.0F : static_cast<float>(Shape::kHalf);
 
   static int code(float value) noexcept {
@@ -45,6 +46,7 @@ struct Rounding {
   using Block = BlockType;
   static constexpr std::size_t kGroup = Elems, kGroups = 1;
   static constexpr int kScaleLow = 1, kScaleHigh = 1;
+  static constexpr int kCodes = 2 * Top + 1;
   static constexpr float kOuter = Top;
   static int code(float value) noexcept {
     return static_cast<int>(round_even(within(value, -kOuter, kOuter))) + Top;

@@ -12,14 +12,17 @@ namespace llmq::held {
 inline constexpr int kSignedHits = 16;
 inline constexpr int kSignedReach = 1536;
 
-/// @tparam Type  kGroup, kGroups, kScaleLow, kScaleHigh (1 and 1 if there are no scales), code(value) of the
-///               nearest level, level(code)
+/// @tparam Type  kGroup, kGroups, kScaleLow, kScaleHigh (1 and 1 if there are no scales), kCodes, code(value)
+/// of
+///               the nearest level, level(code)
 template <class Type>
 class SignedHolder {
  public:
   explicit SignedHolder(const HeldBlock& block) noexcept : block_(block) {
     for (std::size_t g = 0; g < Type::kGroups; ++g) {
-      for (std::size_t i = g * Type::kGroup; i < (g + 1) * Type::kGroup; ++i) holds_[g] |= block.is_held[i];
+      for (std::size_t i = (g + 1) * Type::kGroup; i-- > g * Type::kGroup;) {
+        if (block.is_held[i]) holds_[g] = true, first_held_[g] = i;
+      }
     }
   }
 
@@ -74,15 +77,32 @@ class SignedHolder {
     return error;
   }
 
+  /// Scales at which some level holds x.
+  template <class Visit>
+  static void for_each_scale(float x, float d, const Visit& visit) noexcept {
+    if (Type::kGroups == 1 || x == 0) {
+      for (int s = Type::kScaleLow; s <= Type::kScaleHigh; ++s) visit(s);
+      return;
+    }
+    const float multiple = x / d;  // of scale and level
+    for (int code = 0; code < Type::kCodes; ++code) {
+      const float level = Type::level(code);
+      const float real = level != 0 ? multiple / level : 0;
+      if (!(real > Type::kScaleLow - 1) || !(real < Type::kScaleHigh + 1)) continue;
+      const int s = std::clamp(static_cast<int>(round_even(real)), Type::kScaleLow, Type::kScaleHigh);
+      if (is_held(x, d * static_cast<float>(s) * level)) visit(s);
+    }
+  }
+
   bool place_held(Found& found) const noexcept {
     const float d = f16_to_f32(found.d);
     for (std::size_t g = 0; g < Type::kGroups; ++g) {
       if (!holds_[g]) continue;
       float best = kNever;
-      for (int s = Type::kScaleLow; s <= Type::kScaleHigh; ++s) {
+      for_each_scale(block_.x[first_held_[g]], d, [&](int s) {
         const float error = group_error(g, d * static_cast<float>(s), best);
         if (error < best) best = error, found.scales[g] = s;
-      }
+      });
       if (!(best < kNever)) return false;
       found.error += best;
     }
@@ -107,6 +127,7 @@ class SignedHolder {
 
   const HeldBlock& block_;
   std::array<bool, Type::kGroups> holds_{};
+  std::array<std::size_t, Type::kGroups> first_held_{};
   Found best_;
 };
 
