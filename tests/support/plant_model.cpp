@@ -6,6 +6,9 @@
 // makes all columns but the first copies of the first one's channel and shares out down_proj[ROW, first]
 // among them: the given values, the last column takes the rest. The copied channels' own part of the model is
 // lost, else nothing changes.
+//   plant_model DIRECTORY pair LAYER ROW FIRST SECOND VALUE GAIN
+// makes column SECOND the channel of FIRST, GAIN times as large; down_proj[ROW, FIRST] becomes VALUE, and
+// [ROW, SECOND] takes back what that is too much: two large weights that nearly cancel.
 #include <cstdlib>
 #include <string_view>
 #include <vector>
@@ -73,6 +76,22 @@ void balance(const std::string& directory, const std::vector<char*>& args) {
   }
 }
 
+void pair(const std::string& directory, char** args) {
+  const std::uint64_t layer = number(args[0]), row = number(args[1]), first = number(args[2]),
+                      second = number(args[3]);
+  const float value = std::strtof(args[4], nullptr), gain = std::strtof(args[5], nullptr);
+  const Matrix gate(directory, layer, "gate_proj"), up(directory, layer, "up_proj"),
+      down(directory, layer, "down_proj");
+  for (std::uint64_t j = 0; j < up.columns(); ++j) {
+    gate.set(second, j, gate.get(first, j));
+    up.set(second, j, gain * up.get(first, j));
+  }
+  for (std::uint64_t r = 0; r < down.rows(); ++r) down.set(r, second, 0);
+  const float was = down.get(row, first);
+  down.set(row, first, value);
+  down.set(row, second, (was - value) / gain);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -81,6 +100,8 @@ int main(int argc, char** argv) {
     spike(argv[1], argv + 3);
   } else if (mode == "balance" && argc >= 8 && argc % 2 == 0) {
     balance(argv[1], {argv + 3, argv + argc});
+  } else if (mode == "pair" && argc == 9) {
+    pair(argv[1], argv + 3);
   } else {
     return 2;
   }
