@@ -47,7 +47,7 @@ std::vector<LayerSummary> summarize_layers(const std::vector<DynamicTensor>& ten
   }
   std::vector<LayerSummary> layers;
   for (const std::string& name : order)
-    layers.push_back({name, sums[name].bits(), sums[name].weights, false});
+    layers.push_back({name, sums[name].bits(), sums[name].weights, held.contains(name)});
   return layers;
 }
 
