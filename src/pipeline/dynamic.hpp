@@ -44,6 +44,12 @@ DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest
 std::optional<Protection> dynamic_protection(const StageContext& context, const ModelSource& source,
                                              const DynamicRequest& request, const DynamicImatrix& imatrix);
 
+/// Collective: takes types away that cannot hold a tensor's protected weights. A pin that cannot becomes the
+/// smallest type that can, with a warning. @throws Error(validation) where no type can.
+void keep_types_that_hold(const StageContext& context, const ModelSource& source,
+                          const ImportanceMap& importance, const Protection& protection,
+                          std::vector<DynamicTensor>& tensors);
+
 struct DynamicChoice {
   PlanRecipe recipe;
   DynamicResult result;

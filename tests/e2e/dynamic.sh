@@ -184,6 +184,6 @@ expect 2 "${dynamic[@]}" --pure -n x
 expect 2 quantize "$model" gguf -q Q4_K_M --dynamic -n x
 expect 2 quantize "$model" gguf -q Q4_K_M --profile balanced -n x
 expect 7 "${dynamic[@]}" --target-bpw 3 --resume nowhere -n x
-expect 10 "${dynamic[@]}" --imatrix planted.qreport -n x
+expect 10 quantize "$model" gguf -q dynamic --imatrix held.qreport -n x
 
 echo "$conditions conditions"
