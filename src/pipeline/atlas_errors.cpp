@@ -65,8 +65,8 @@ class ErrorTable {
       if (!known.contains(i)) pending.push_back(i);
     }
     context_.comm.together("open the journal", [&] {
-      journal_ = std::make_unique<ResultJournal>(job_.enabled() ? std::optional(job_.path()) : std::nullopt,
-                                                 kJournal, context_.comm.rank());
+      journal_ = std::make_unique<ResultJournal>(job_.place_of(context_.comm.rank()), kJournal,
+                                                 context_.comm.rank());
     });
     work(pending, costs);
     collect(known);

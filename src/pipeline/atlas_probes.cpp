@@ -88,9 +88,9 @@ class ProbeRun {
     StageContext context{mine, context_.log, context_.threads, context_.memory_limit_bytes};
     std::unique_ptr<ResultJournal> journal;
     context_.comm.together("open the journal", [&] {
-      journal = std::make_unique<ResultJournal>(
-          job_.enabled() && mine.is_root() ? std::optional(job_.path()) : std::nullopt, kJournal,
-          context_.comm.rank());
+      journal =
+          std::make_unique<ResultJournal>(mine.is_root() ? job_.place_of(context_.comm.rank()) : std::nullopt,
+                                          kJournal, context_.comm.rank());
     });
     std::vector<std::uint64_t> found(results.size(), 0);  // bits of what this rank is first to know
     ProgressBar bar(context_.log, "Measuring single changes", probes_.size(), "changes");

@@ -131,7 +131,8 @@ AtlasStage prepare_atlas(const StageContext& context, const ModelSource& source,
   stage.errors_reused = todo.empty();
   if (!todo.empty()) {
     const auto start = Clock::now();
-    JobDirectory job(context, request.checkpoints, identify("error table", request, todo));
+    JobDirectory job(context, request.checkpoints, identify("error table", request, todo),
+                     request.directory_use);
     measure_errors(context, source, todo, request.key.row_limit, job, stage.atlas);
     keep(context, request, stage.atlas);
     job.remove();
@@ -146,7 +147,8 @@ AtlasStage prepare_atlas(const StageContext& context, const ModelSource& source,
   stage.probes_reused = probed != 0;
   if (stage.probes_reused) return stage;
   const auto start = Clock::now();
-  JobDirectory job(context, request.checkpoints, identify("single changes", request, request.tasks));
+  JobDirectory job(context, request.checkpoints, identify("single changes", request, request.tasks),
+                   request.directory_use);
   measure_probes(context, source, request.tasks, *request.samples, job, stage.atlas);
   stage.atlas.probe_text = text_of(*request.samples);
   keep(context, request, stage.atlas);

@@ -13,6 +13,7 @@
 #include "llmq/pipeline/stage_context.hpp"
 
 #include "pipeline/atlas_errors.hpp"
+#include "pipeline/job_directory.hpp"
 
 namespace llmq {
 
@@ -23,6 +24,7 @@ struct AtlasRequest {
   std::optional<SampleSet> samples;  ///< to measure single changes on; none: they are not measured
   bool read_only = false;            ///< what is measured is not kept in `path`
   CheckpointOptions checkpoints;
+  DirectoryUse directory_use = DirectoryUse::all_ranks;  ///< root_only: only what rank 0 measures is resumed
 };
 
 struct AtlasStage {

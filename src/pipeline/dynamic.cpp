@@ -127,6 +127,7 @@ AtlasRequest atlas_request(const DynamicRequest& request, const DynamicImatrix& 
   wanted.path = atlas_path(imatrix.path, protection != nullptr);
   wanted.read_only = request.options.dry_run;
   wanted.checkpoints = request.checkpoints;
+  if (request.options.assembly == Assembly::gather) wanted.directory_use = DirectoryUse::root_only;
   return wanted;
 }
 

@@ -97,7 +97,7 @@ std::string JobIdentity::key() const {
 
 JobDirectory::JobDirectory(const StageContext& context, const CheckpointOptions& options,
                            const JobIdentity& identity, DirectoryUse use)
-    : enabled_(options.enabled) {
+    : enabled_(options.enabled), use_(use) {
   require_same_job(context, identity);
   if (!enabled_) return;
   context.comm.together("open the checkpoint directory", [&] {

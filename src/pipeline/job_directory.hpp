@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,11 @@ class JobDirectory {
   /// True if earlier work may stand in path().
   bool resuming() const noexcept { return resuming_; }
   const std::filesystem::path& path() const noexcept { return path_; }
+  /// Where this rank may keep results; empty: nowhere.
+  std::optional<std::filesystem::path> place_of(int rank) const {
+    if (!enabled_ || (use_ == DirectoryUse::root_only && rank != 0)) return std::nullopt;
+    return path_;
+  }
   /// Rank 0, after success or when nothing in it can help a later run.
   void remove() noexcept;
 
@@ -52,6 +58,7 @@ class JobDirectory {
   void open_on_root(const CheckpointOptions& options, const JobIdentity& identity);
 
   bool enabled_;
+  DirectoryUse use_;
   bool resuming_ = false;
   std::filesystem::path path_;
   std::unique_ptr<FileLock> lock_;

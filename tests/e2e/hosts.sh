@@ -78,6 +78,11 @@ on_hosts 2 quantize "$own" gguf -q Q4_K_M --imatrix "$work/private/own.imatrix" 
 in_host 0 cat "$work/private/own.gguf" > own.gguf
 same one.gguf own.gguf
 in_host 1 sh -c "[ ! -e $work/private/own.gguf ]" || fail "host 1 has a file"
+dynamic=(quantize "$own" gguf -q dynamic --target-bpw 3 --imatrix "$work/private/own.imatrix" --calibration-data "$work/private/story.txt")
+on_hosts 1 "${dynamic[@]}" -o "$work/private" -n own-dynamic --assemble gather --checkpoint-dir "$work/private/cp" > /dev/null
+in_host 0 cat "$work/private/own-dynamic.gguf" > two-dynamic.gguf
+on 1 quantize "$model" gguf -q dynamic --target-bpw 3 --imatrix own.imatrix --calibration-data "$text" -n one-dynamic > /dev/null
+same one-dynamic.gguf two-dynamic.gguf
 
 # A node with other weights is found out before work starts.
 in_host 1 sh -c "printf 'XX' | dd of=$own/model.safetensors bs=1 seek=$(header_bytes "$model/model.safetensors") conv=notrunc status=none"

@@ -38,6 +38,21 @@ grep -q 'nobody looked for super weights.*--identify-super-weights' log.txt || {
 grep -q 'Protected parameters: 31 (0.001%)' log.txt || { cat log.txt; fail "not one weight in 100,000"; }
 grep -q 'llm_quantize.protected_weights' unsearched.gguf || fail "no provenance"
 
+# Two pairs of large weights that nearly cancel: what protection is for. More than 5 % of perplexity, at 1 % more bits or less.
+copy_model pairs
+"$LLMQ_PLANT_MODEL" pairs pair 1 77 384 444 60 1.5
+"$LLMQ_PLANT_MODEL" pairs pair 2 12 599 722 60 1.5
+on 1 analyze pairs --calibration-samples 64 --identify-super-weights -o pairs.imatrix > /dev/null
+for level in IQ2_M IQ2_S; do
+  on 1 quantize pairs gguf -q $level --imatrix pairs.imatrix -n plain > /dev/null
+  on 1 quantize pairs gguf -q $level --imatrix pairs.imatrix --protect-super-weights --protection-coverage 0.000002 -n held > /dev/null
+  on 1 --format csv quality compare pairs plain.gguf held.gguf --chunks 24 > pairs.csv
+  awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i }
+    NR > 1 { perplexity[NR] = $column["perplexity_quantized"]; bits[NR] = $column["effective_bpw"] }
+    END { exit !(perplexity[3] < 0.95 * perplexity[2] && bits[3] < 1.01 * bits[2]) }' pairs.csv || { cat pairs.csv; fail "protection does not pay at $level"; }
+  rm plain.gguf held.gguf
+done
+
 # Interrupted, continued on another number of ranks.
 make_large_model large
 on 2 analyze large --calibration-samples 2 --ctx 64 -o large.imatrix > /dev/null

@@ -109,6 +109,12 @@ TEST(Protected, blocks_without_protected_weights_keep_their_bytes) {
   }
 }
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr unsigned kBlocks = 8;  // of each type; instrumented search takes long
+#else
+constexpr unsigned kBlocks = 24;
+#endif
+
 /// How often blocks with `count` protected weights succeed, and the error of the others over that without.
 struct Outcome {
   int held = 0, tried = 0;
@@ -118,7 +124,7 @@ Outcome protect_blocks(GgmlType type, std::size_t count) {
   std::mt19937 random(11);
   Outcome outcome;
   const std::size_t elems = block_type(type).block_elems;
-  for (unsigned block = 0; block < 24; ++block, ++outcome.tried) {
+  for (unsigned block = 0; block < kBlocks; ++block, ++outcome.tried) {
     const std::vector<float> row = draw_row(elems, 100 + block), importance = test::draw_importance(elems);
     std::set<std::uint64_t> chosen;
     while (chosen.size() < count) {
