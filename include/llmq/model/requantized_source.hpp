@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "llmq/model/source.hpp"
+#include "llmq/model/derived_source.hpp"
 
 namespace llmq {
 
@@ -19,26 +19,20 @@ struct Requantization {
   const std::vector<std::uint64_t>* protected_weights = nullptr;
 };
 
-/// The source and the importance must outlive it. Thread-safe as the source is.
-class RequantizedSource final : public ModelSource {
+/// What the changes point to must outlive it.
+class RequantizedSource final : public DerivedSource {
  public:
   /// @param threads  that share the rows of one read
   RequantizedSource(const ModelSource& source, std::map<std::string, Requantization> changes,
                     std::size_t threads = 1)
-      : source_(source), changes_(std::move(changes)), threads_(threads) {}
+      : DerivedSource(source), changes_(std::move(changes)), threads_(threads) {}
 
-  const ModelSpec& spec() const noexcept override { return source_.spec(); }
-  const std::vector<ModelTensor>& tensors() const noexcept override { return source_.tensors(); }
   void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
                  std::span<float> out) const override;
-  void will_need(const ModelTensor& tensor) const noexcept override { source_.will_need(tensor); }
-  Vocabulary vocabulary() const override { return source_.vocabulary(); }
   /// That of the source with types and importance hashed in.
   std::string fingerprint() const override;
-  bool is_gguf() const noexcept override { return source_.is_gguf(); }
 
  private:
-  const ModelSource& source_;
   std::map<std::string, Requantization> changes_;
   std::size_t threads_;
 };
