@@ -42,15 +42,27 @@ SampleSet probe_samples(const StageContext& context, const ModelSource& source,
   return choose_probe_samples(make_samples(request, *tokenizer, context.log), source.spec().n_layers);
 }
 
+/// A preset is for every model: what it asks for beyond the possible is let go. True if there was need.
+bool relax_preset(const DynamicRequest& request, AllocationProblem& problem, const DynamicBudget& budget) {
+  return request.is_preset && relax(problem, budget.option.starts_with("--"));
+}
+
+/// Sizes alone tell what is impossible, before anything is measured.
+void require_possible(const DynamicRequest& request, const std::vector<DynamicTensor>& tensors,
+                      const DynamicBudget& budget, std::uint64_t fixed_bytes) {
+  AllocationProblem problem = make_problem(tensors, nullptr, request.fit, budget);
+  relax_preset(request, problem, budget);
+  require_feasible(problem, tensors, request.fit, budget, fixed_bytes);
+}
+
 /// The choice itself; lives on rank 0, where the error table is.
 class Chooser {
  public:
   Chooser(const ModelSource& source, const DynamicRequest& request, const std::vector<DynamicTensor>& tensors,
-          const Atlas& atlas, const DynamicBudget& budget, std::uint64_t fixed_bytes)
+          const Atlas& atlas, const DynamicBudget& budget)
       : source_(source), request_(request), tensors_(tensors), losses_(atlas) {
-    problem_ = make_problem(tensors, losses_, request.fit, budget);
-    if (request.is_preset) relaxed_ = relax(problem_, budget.option.starts_with("--"));
-    require_feasible(problem_, tensors, request.fit, budget, fixed_bytes);
+    problem_ = make_problem(tensors, &losses_, request.fit, budget);
+    relaxed_ = relax_preset(request, problem_, budget);
     for (const FileLevel& level : file_levels()) {
       if (!level.available) continue;
       if (auto choices = stock_choices(level, source, request.changes.types, tensors)) {
@@ -67,7 +79,8 @@ class Chooser {
 
   Allocation within(std::uint64_t bytes) const {
     AllocationProblem problem = problem_;
-    problem.max_bytes = std::min(problem.max_bytes, bytes);
+    // Never below what is possible: a preset's target may have been relaxed.
+    problem.max_bytes = std::min(problem.max_bytes, std::max(bytes, bytes_of(problem_, smallest(problem_))));
     return allocate(problem, starts_);
   }
 
@@ -237,11 +250,15 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   context.comm.together("plan", [&] {
     wanted = atlas_request(request, imatrix, protection, importance, tensors, fingerprint);
     wanted.samples = probe_samples(context, source, request.options);
-    // What the target is called stands in the head, so the budget is known with the head's size only.
+    // Which of two targets is tighter depends on the head's size, and what the target is called stands in the
+    // head: one more look, and the larger head counts.
     budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, 0);
-    set_recipe(Choices(tensors.size(), 0));
-    fixed = fixed_bytes(made.recipe);
-    budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, fixed);
+    for (int look = 0; look < 2; ++look) {
+      set_recipe(Choices(tensors.size(), 0));
+      fixed = std::max(fixed, fixed_bytes(made.recipe));
+      budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, fixed);
+    }
+    require_possible(request, tensors, budget, fixed);
   });
   context.log.status(fmt::format("Applying profile: {} (target: {})", request.profile.id, budget.target));
   for (const std::string& note : request.fit.notes) context.log.detail(note);
@@ -255,7 +272,7 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   std::uint64_t ends[2] = {0, 0};
   context.comm.together("allocate", [&] {
     if (!context.comm.is_root()) return;
-    chooser = std::make_unique<Chooser>(source, request, tensors, stage.atlas, budget, fixed);
+    chooser = std::make_unique<Chooser>(source, request, tensors, stage.atlas, budget);
     if (chooser->relaxed()) {
       context.log.warn(
           fmt::format("{} asks for fewer bits than the row lengths of this model allow: the least "

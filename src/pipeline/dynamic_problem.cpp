@@ -148,7 +148,7 @@ DynamicBudget dynamic_budget(const DynamicOptions& options, const Profile& profi
   return budget;
 }
 
-AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const LossModel& losses,
+AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const LossModel* losses,
                                const ProfileFit& fit, const DynamicBudget& budget) {
   AllocationProblem problem;
   problem.max_bytes = budget.max_bytes;
@@ -157,8 +157,8 @@ AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const 
     position[tensor.index] = problem.tensors.size();
     std::vector<TypeOption> options;
     for (const GgmlType type : tensor.allowed)
-      options.push_back(
-          {type, padded(tensor_bytes(type, *tensor.tensor)), losses.loss(tensor.tensor->name, type)});
+      options.push_back({type, padded(tensor_bytes(type, *tensor.tensor)),
+                         losses == nullptr ? 0 : losses->loss(tensor.tensor->name, type)});
     problem.tensors.push_back(std::move(options));
   }
   for (const FittedGroup& group : fit.groups) {

@@ -50,8 +50,8 @@ struct DynamicBudget {
 DynamicBudget dynamic_budget(const DynamicOptions& options, const Profile& profile, const ModelSource& source,
                              const std::vector<DynamicTensor>& tensors, std::uint64_t fixed_bytes);
 
-/// @param losses  of each tensor's allowed types, in their order
-AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const LossModel& losses,
+/// @param losses  null: only sizes matter, every loss is 0
+AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const LossModel* losses,
                                const ProfileFit& fit, const DynamicBudget& budget);
 
 /// Raises limits of groups, and the whole one unless `keep_whole`, to what is possible. True if there was
