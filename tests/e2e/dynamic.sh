@@ -164,6 +164,21 @@ print("rank correlation of %d mixes: %.4f" % (count, spearman))
 assert spearman >= 0.9
 PY
 
+# Of two targets the tighter one counts, whatever the head has to say of it: a file that is one byte too large is
+# refused. How far the head's padding reaches depends on the length of the profile's name.
+for id in a abcdef abcdefghijk abcdefghijklmnop abcdefghijklmnopqrstu abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz01234; do
+  profile() { printf '{"profile_id": "%s", "profile_name": "x", "strategy": "custom", "layer_assignments": [], %s}\n' "$id" "$1" > two.dqprofile; }
+  pinned=("${dynamic[@]}" --profile two.dqprofile --tensor-type .=Q4_K -n two --dry-run)
+  profile '"target_compression": 0.9'
+  on 1 --format json "${pinned[@]}" > two.json
+  bytes=$(of two.json file_size)
+  for less in 0 1; do
+    profile "\"target_bpw\": 4.6, \"target_compression\": $(awk "BEGIN { printf \"%.12f\", ($bytes - $less + 0.5) / 8393216 }")"
+    code=0; on 1 "${pinned[@]}" > /dev/null 2> err.txt || code=$?
+    [ $code = $((13 * less)) ] || { cat err.txt; fail "$id: $code for $less bytes less than $bytes"; }
+  done
+done
+
 # --- refused, with nothing written
 expect 13 "${dynamic[@]}" --target-size 100KB -n x
 grep -q 'cannot be reached: with the smallest types allowed the file has' err.txt || fail "not said what is possible"

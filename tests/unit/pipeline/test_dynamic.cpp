@@ -11,6 +11,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
+#include "llmq/pipeline/samples.hpp"
 
 #include "pipeline/dynamic_compression.hpp"
 #include "pipeline/dynamic_layers.hpp"
@@ -391,11 +392,8 @@ class Compression : public Dynamic {
  protected:
   Compression() {
     fit();
-    samples_.ctx = 48;
-    std::vector<TokenId> ids;
-    for (std::size_t t = 0; t < samples_.ctx; ++t)
-      ids.push_back(static_cast<TokenId>((t * t * 31 + 5) % 2048));
-    samples_.samples = {ids};
+    const SampleRequest text{std::string(LLMQ_TEST_DATA) + "/text/story.txt", "", "", 128, 2, 256};
+    samples_ = make_samples(text, *make_tokenizer(source_->vocabulary()), log_);
     // Every tensor the same type: sizes that ascend with the type's bits.
     order_.resize(tensors_[0].allowed.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
@@ -414,8 +412,9 @@ class Compression : public Dynamic {
     asked_.clear();
     const StageContext context{comm_, log_, 2, std::uint64_t{4} << 30};
     std::vector<AtlasTask> tasks;
-    for (const DynamicTensor& tensor : tensors_)
-      tasks.push_back({tensor.tensor, &importance_.at(tensor.tensor->name), nullptr, tensor.measured});
+    for (const DynamicTensor& each : tensors_)
+      tasks.push_back(
+          {.tensor = each.tensor, .importance = &importance_.at(each.tensor->name), .types = each.measured});
     return compress_most(context, *source_, tensors_, tasks, samples_, threshold_pct, bytes_at(least),
                          bytes_at(most), [&](std::uint64_t bytes) {
                            asked_.push_back(bytes);
@@ -437,15 +436,14 @@ class Compression : public Dynamic {
 TEST_F(Compression, everything_coherent_is_the_smallest) {
   const CompressionChoice found = search(1e30, 1.5625, 16);
   EXPECT_EQ(bits(found.choices), 1.5625);
-  // One round was enough: four sizes from end to end, at equal ratios.
+  // One round was enough: four sizes from end to end, in equal ratios.
   ASSERT_EQ(asked_.size(), 4U);
   EXPECT_EQ(asked_.front(), bytes_at(1.5625));
   EXPECT_EQ(asked_.back(), bytes_at(16));
-  for (std::size_t i = 0; i < 4; ++i) {
+  for (std::size_t i = 0; i < 4; ++i)
     EXPECT_NEAR(static_cast<double>(asked_[i]),
-                static_cast<double>(bytes_at(1.5625)) * std::pow(16 / 1.5625, static_cast<double>(i) / 3), 1);
-  }
-  ASSERT_THAT(found.decision, SizeIs(4)) << "a size that was tried is not tried again";
+                static_cast<double>(bytes_at(1.5625)) * std::pow(16 / 1.5625, static_cast<double>(i) / 3), 2);
+  ASSERT_THAT(found.decision, SizeIs(4));
   EXPECT_THAT(found.decision.front(),
               AllOf(HasSubstr("1.562 bits a weight"), HasSubstr("<- the smallest within")));
   for (std::size_t i = 1; i < found.decision.size(); ++i)
@@ -456,6 +454,35 @@ TEST_F(Compression, nothing_coherent_is_the_largest_that_was_tried) {
   const CompressionChoice found = search(-1e30, 1.5625, 4.5);
   EXPECT_EQ(bits(found.choices), 4.5);
   EXPECT_THAT(found.decision.back(), AllOf(HasSubstr("4.500 bits a weight"), HasSubstr("<- none is within")));
+}
+
+TEST_F(Compression, further_rounds_look_between_two_sizes) {
+  // A threshold that half precision keeps and the smallest type does not.
+  const CompressionChoice found = search(20, 1.5625, 16);
+  EXPECT_GT(bits(found.choices), 1.5625);
+  EXPECT_LT(bits(found.choices), 16);
+  ASSERT_GE(asked_.size(), 8U);
+  ASSERT_EQ(asked_.size() % 4, 0U);
+  for (std::size_t round = 4; round < asked_.size(); round += 4) {  // each inside the one before
+    EXPECT_TRUE(std::is_sorted(asked_.begin() + static_cast<std::ptrdiff_t>(round),
+                               asked_.begin() + static_cast<std::ptrdiff_t>(round + 4)));
+    EXPECT_LT(asked_[round + 3] - asked_[round], asked_[round - 1] - asked_[round - 4]);
+  }
+  // Lines ascend by size; the marked one is within, the one below it is not.
+  std::vector<double> increases;
+  std::size_t marked = 0;
+  for (std::size_t i = 0; i < found.decision.size(); ++i) {
+    double width = 0, increase = 0;
+    ASSERT_EQ(std::sscanf(found.decision[i].c_str(), "%lf bits a weight: perplexity %lf", &width, &increase),
+              2);
+    increases.push_back(increase);
+    if (found.decision[i].find("<- the smallest within 20 %") == std::string::npos) continue;
+    marked = i;
+    EXPECT_NEAR(width, bits(found.choices), 0.001);
+  }
+  ASSERT_GT(marked, 0U);
+  EXPECT_GT(increases[marked - 1], 20);
+  for (std::size_t i = marked; i < increases.size(); ++i) EXPECT_LE(increases[i], 20) << i;
 }
 
 }  // namespace
