@@ -220,8 +220,8 @@ class ErrorTable {
       for (std::size_t t = 0; t < tasks_[task].types.size(); ++t) {
         const GgmlType type = tasks_[task].types[t];
         if (filled.find(type) != nullptr) throw InternalError("a type was measured twice");
-        filled.cells.push_back({type, totals[task][1 + 2 * t] * scale, totals[task][2 + 2 * t],
-                                row_bytes(type, tensor.row_elems()) * tensor.rows()});
+        filled.cells.push_back(
+            {type, totals[task][1 + 2 * t] * scale, totals[task][2 + 2 * t], tensor.bytes_as(type)});
       }
       std::sort(filled.cells.begin(), filled.cells.end(),
                 [](const AtlasCell& a, const AtlasCell& b) { return a.type < b.type; });

@@ -4,11 +4,9 @@
 #include <chrono>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
-#include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/analyze.hpp"
 #include "llmq/pipeline/profile.hpp"
@@ -60,7 +58,7 @@ class Chooser {
  public:
   Chooser(const ModelSource& source, const DynamicRequest& request, const std::vector<DynamicTensor>& tensors,
           const Atlas& atlas, const DynamicBudget& budget)
-      : source_(source), request_(request), tensors_(tensors), losses_(atlas) {
+      : losses_(atlas) {
     problem_ = make_problem(tensors, &losses_, request.fit, budget);
     relaxed_ = relax_preset(request, problem_, budget);
     for (const FileLevel& level : file_levels()) {
@@ -84,10 +82,7 @@ class Chooser {
     return allocate(problem, starts_);
   }
 
-  std::uint64_t largest_bytes() const {
-    AllocationProblem problem = problem_;
-    return allocate(problem, {}).bytes;
-  }
+  std::uint64_t largest_bytes() const { return allocate(problem_).bytes; }
 
   /// The best level whose own mix has at most so many bytes.
   std::optional<StockMix> best_stock(std::uint64_t bytes) const {
@@ -102,9 +97,6 @@ class Chooser {
   }
 
  private:
-  const ModelSource& source_;
-  const DynamicRequest& request_;
-  const std::vector<DynamicTensor>& tensors_;
   LossModel losses_;
   AllocationProblem problem_;
   bool relaxed_ = false;
@@ -265,6 +257,7 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
 
   const AtlasStage stage = prepare_atlas(context, source, wanted);
   Choices choices(tensors.size(), 0);
+  Allocation allocation;
   std::unique_ptr<Chooser> chooser;
   const auto start = Clock::now();
   const bool smallest_coherent =
@@ -281,7 +274,7 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
     }
     ends[0] = bytes_of(chooser->problem(), smallest(chooser->problem()));
     if (smallest_coherent) ends[1] = chooser->largest_bytes();
-    if (!smallest_coherent) choices = chooser->within(budget.max_bytes).choices;
+    if (!smallest_coherent) allocation = chooser->within(budget.max_bytes), choices = allocation.choices;
   });
   if (smallest_coherent) {
     context.comm.broadcast(std::span<std::uint64_t>(ends), 0, "share limits");
@@ -295,9 +288,10 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
   context.comm.together("allocate", [&] {
     if (!context.comm.is_root()) return;
     const std::uint64_t bytes = bytes_of(chooser->problem(), choices);
+    const std::uint64_t limit = smallest_coherent ? bytes : std::max(bytes, budget.max_bytes);
     result.predicted_kld = loss_of(chooser->problem(), choices);
-    result.bound_kld = chooser->within(std::max(bytes, smallest_coherent ? bytes : budget.max_bytes)).bound;
-    result.stock = chooser->best_stock(std::max(bytes, smallest_coherent ? bytes : budget.max_bytes));
+    result.bound_kld = smallest_coherent ? chooser->within(limit).bound : allocation.bound;
+    result.stock = chooser->best_stock(limit);
     result.measured = chooser->measured();
     result.allocation_seconds = std::chrono::duration<double>(Clock::now() - start).count();
   });

@@ -40,8 +40,7 @@ std::map<std::string, Requantization> requantizations(const std::vector<DynamicT
 std::uint64_t bytes_of_choices(const std::vector<DynamicTensor>& tensors, const Choices& choices) {
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const ModelTensor& tensor = *tensors[i].tensor;
-    bytes += row_bytes(tensors[i].allowed[choices[i]], tensor.row_elems()) * tensor.rows();
+    bytes += tensors[i].tensor->bytes_as(tensors[i].allowed[choices[i]]);
   }
   return bytes;
 }

@@ -15,7 +15,7 @@ struct Sum {
   std::uint64_t bytes = 0, weights = 0;
 
   void add(GgmlType type, const ModelTensor& tensor) {
-    bytes += row_bytes(type, tensor.row_elems()) * tensor.rows();
+    bytes += tensor.bytes_as(type);
     weights += tensor.elements();
   }
   double bits() const {

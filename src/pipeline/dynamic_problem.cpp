@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "llmq/allocate/candidates.hpp"
+#include "llmq/core/checked.hpp"
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/formats/gguf.hpp"
@@ -19,12 +20,6 @@ namespace {
 
 const std::uint64_t kAlignment = GgufHeader{}.alignment;
 constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max() / 4;
-
-std::uint64_t tensor_bytes(GgmlType type, const ModelTensor& tensor) {
-  return row_bytes(type, tensor.row_elems()) * tensor.rows();
-}
-
-std::uint64_t padded(std::uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 bool needs_importance(GgmlType type, const std::string& tensor) {
   return requires_imatrix(type, *find_file_level("Q2_K"), tensor);
@@ -44,8 +39,8 @@ std::string pins_by_cost(const std::vector<DynamicTensor>& tensors) {
   for (const DynamicTensor& tensor : tensors) {
     if (tensor.pinned_by.empty()) continue;
     std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
-    for (const GgmlType type : tensor.measured) least = std::min(least, tensor_bytes(type, *tensor.tensor));
-    const std::uint64_t pinned = tensor_bytes(tensor.allowed.front(), *tensor.tensor);
+    for (const GgmlType type : tensor.measured) least = std::min(least, tensor.tensor->bytes_as(type));
+    const std::uint64_t pinned = tensor.tensor->bytes_as(tensor.allowed.front());
     if (pinned <= least) continue;
     costs.emplace_back(pinned - least, fmt::format("{} as {} +{} bytes ({})", tensor.tensor->name,
                                                    type_name(tensor.allowed.front()),
@@ -59,18 +54,6 @@ std::string pins_by_cost(const std::vector<DynamicTensor>& tensors) {
 }
 
 }  // namespace
-
-ImportanceMap importance_map(const Imatrix& imatrix, const ModelSource& source) {
-  ImportanceMap map;
-  for (const ModelTensor& tensor : source.tensors()) {
-    if (auto importance = importance_of(imatrix, tensor)) map.emplace(tensor.name, std::move(*importance));
-  }
-  if (map.empty()) {
-    throw Error(ExitCode::imatrix, "no entry of the imatrix fits a tensor of this model",
-                "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
-  }
-  return map;
-}
 
 std::vector<DynamicTensor> dynamic_tensors(const ModelSource& source, const TypeRules& rules,
                                            const ProfileFit& fit, const ImportanceMap& importance) {
@@ -157,7 +140,7 @@ AllocationProblem make_problem(const std::vector<DynamicTensor>& tensors, const 
     position[tensor.index] = problem.tensors.size();
     std::vector<TypeOption> options;
     for (const GgmlType type : tensor.allowed)
-      options.push_back({type, padded(tensor_bytes(type, *tensor.tensor)),
+      options.push_back({type, align_up(tensor.tensor->bytes_as(type), kAlignment),
                          losses == nullptr ? 0 : losses->loss(tensor.tensor->name, type)});
     problem.tensors.push_back(std::move(options));
   }

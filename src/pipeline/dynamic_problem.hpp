@@ -19,11 +19,6 @@
 
 namespace llmq {
 
-/// By GGUF name; tensors that the matrix does not cover are absent.
-using ImportanceMap = std::map<std::string, TensorImportance>;
-/// @throws Error(imatrix) as importance_of, or when nothing fits the model.
-ImportanceMap importance_map(const Imatrix& imatrix, const ModelSource& source);
-
 /// A tensor whose type is to be chosen.
 struct DynamicTensor {
   const ModelTensor* tensor = nullptr;

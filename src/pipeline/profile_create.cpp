@@ -12,6 +12,7 @@
 #include "llmq/pipeline/profile.hpp"
 
 #include "pipeline/profile_allocate.hpp"
+#include "pipeline/tensor_importance.hpp"
 
 namespace llmq {
 namespace {
@@ -45,26 +46,6 @@ void check_name(const ProfileCreateOptions& options) {
   throw Error(ExitCode::invalid_arguments,
               fmt::format("--name \"{}\": a name has 1 to 200 bytes and no slash", name.substr(0, 200)),
               "Choose another --name, or say with -o where the file goes");
-}
-
-/// Every entry must be a tensor of this shape.
-void require_same_model(const Imatrix& imatrix, const ModelSource& source) {
-  std::size_t matched = 0;
-  for (const auto& [name, entry] : imatrix.entries) {
-    const ModelTensor* tensor = source.find(name);
-    if (tensor != nullptr && fit_entry(entry, tensor->ne[0], tensor->ne[2])) {
-      ++matched;
-    } else if (tensor != nullptr && name != "token_embd.weight") {
-      throw Error(ExitCode::imatrix,
-                  fmt::format("imatrix entry {} has {} x {} columns, the model has {} x {}", name,
-                              entry.n_mat, entry.in_features, tensor->ne[2], tensor->ne[0]),
-                  "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
-    }
-  }
-  if (matched == 0) {
-    throw Error(ExitCode::imatrix, "no entry of the imatrix fits a tensor of this model",
-                "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
-  }
 }
 
 [[noreturn]] void impossible(const std::string& pointer, const std::string& reason) {
@@ -133,7 +114,7 @@ Profile prepare(const ProfileCreateOptions& options, const fs::path& output) {
   std::unique_ptr<ModelSource> source;
   if (!options.model.empty()) {
     source = open_model(options.model);
-    require_same_model(imatrix, *source);
+    (void)importance_map(imatrix, *source);  // refuses the matrix of another model
   }
   Profile profile;
   profile.id = id_of(options.name);

@@ -39,8 +39,8 @@ std::vector<ProfileTensor> profile_tensors(const ModelSource& source, const Type
     const bool generated = tensor.source_name.empty();
     tensors.push_back({tensor.name, tensor.layer, tensor.row_elems(), tensor.rows(),
                        is_eligible(mix) && !ruled_type(rules, tensor.name, has_output).kept,
-                       generated ? 0 : row_bytes(tensor.stored_type, tensor.row_elems()) * tensor.rows(),
-                       row_bytes(mix.source_type, tensor.row_elems()) * tensor.rows()});
+                       generated ? 0 : tensor.bytes_as(tensor.stored_type),
+                       tensor.bytes_as(mix.source_type)});
   }
   return tensors;
 }

@@ -81,8 +81,7 @@ SuperWeightProtection describe_protection(const QuantizePlan& plan, const Protec
     one.raised = tensor.raised_from.has_value();
     one.type = type_name(tensor.type);
     one.wanted_type = type_name(wanted);
-    one.cost_bytes =
-        tensor.size_bytes - row_bytes(wanted, tensor.source->row_elems()) * tensor.source->rows();
+    one.cost_bytes = tensor.size_bytes - tensor.source->bytes_as(wanted);
     described.cost_bytes += one.cost_bytes;
     (one.raised ? described.by_higher_type : described.by_search) += one.protected_weights;
   }

@@ -48,7 +48,7 @@ double effective_bpw(const ModelSource& model) {
   std::uint64_t weights = 0;
   for (const ModelTensor& tensor : model.tensors()) {
     if (!is_eligible({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2], tensor.stored_type})) continue;
-    bytes += row_bytes(tensor.stored_type, tensor.row_elems()) * tensor.rows();
+    bytes += tensor.bytes_as(tensor.stored_type);
     weights += tensor.elements();
   }
   return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);

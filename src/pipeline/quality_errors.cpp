@@ -94,7 +94,7 @@ void compare_weights(const StageContext& context, const ModelSource& original, c
         std::find_if(groups.begin(), groups.end(), [&](const LayerSums& one) { return one.name == name; });
     if (group == groups.end()) group = groups.insert(groups.end(), LayerSums{name, {}, 0});
     group->sums.add(sums[index]);
-    group->bytes += row_bytes(tensor.stored_type, tensor.row_elems()) * tensor.rows();
+    group->bytes += tensor.bytes_as(tensor.stored_type);
   }
   for (const LayerSums& group : groups) {
     layers.push_back({group.name, group.sums.mse(), group.sums.max_error,

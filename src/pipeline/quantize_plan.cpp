@@ -232,9 +232,8 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
 
 std::uint64_t fixed_bytes(const QuantizePlan& plan) {
   std::uint64_t bytes = plan.file_bytes;
-  const std::uint64_t alignment = plan.header.alignment;
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.quantized) bytes -= (tensor.size_bytes + alignment - 1) / alignment * alignment;
+    if (tensor.quantized) bytes -= align_up(tensor.size_bytes, plan.header.alignment);
   }
   return bytes;
 }

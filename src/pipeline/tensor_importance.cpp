@@ -39,4 +39,16 @@ std::optional<TensorImportance> importance_of(const Imatrix& imatrix, const Mode
   return importance;
 }
 
+ImportanceMap importance_map(const Imatrix& imatrix, const ModelSource& source) {
+  ImportanceMap map;
+  for (const ModelTensor& tensor : source.tensors()) {
+    if (auto importance = importance_of(imatrix, tensor)) map.emplace(tensor.name, std::move(*importance));
+  }
+  if (map.empty()) {
+    throw Error(ExitCode::imatrix, "no entry of the imatrix fits a tensor of this model",
+                "This imatrix is of another model; make one with: llm-quantize analyze MODEL");
+  }
+  return map;
+}
+
 }  // namespace llmq

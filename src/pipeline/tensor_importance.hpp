@@ -1,7 +1,9 @@
 // What an importance matrix says of one tensor of a model. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "llmq/formats/imatrix.hpp"
@@ -16,5 +18,10 @@ struct TensorImportance {
 
 /// Empty: the matrix does not cover the tensor. @throws Error(imatrix) when its entry has another shape.
 std::optional<TensorImportance> importance_of(const Imatrix& imatrix, const ModelTensor& tensor);
+
+/// By GGUF name; tensors that the matrix does not cover are absent.
+using ImportanceMap = std::map<std::string, TensorImportance>;
+/// @throws Error(imatrix) as importance_of, or when nothing fits the model.
+ImportanceMap importance_map(const Imatrix& imatrix, const ModelSource& source);
 
 }  // namespace llmq

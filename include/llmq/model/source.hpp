@@ -35,6 +35,8 @@ struct ModelTensor {
   std::uint64_t row_elems() const noexcept { return ne[0]; }
   std::uint64_t rows() const noexcept { return ne[1] * ne[2] * ne[3]; }
   std::uint64_t elements() const noexcept { return rows() * row_elems(); }
+  /// All rows in this type, whose blocks must divide them. @throws Error(validation).
+  std::uint64_t bytes_as(GgmlType type) const { return row_bytes(type, row_elems()) * rows(); }
 };
 
 class ModelSource {
