@@ -43,6 +43,10 @@ std::string canonical_level(const std::string& level) {
   return equals_ignore_case(level, "dynamic") ? "dynamic" : std::string(require_level(level).name);
 }
 
+fs::path quality_report_path(const fs::path& output) {
+  return fs::path(output).replace_extension(".qreport");
+}
+
 fs::path output_path(const QuantizeOptions& options, std::string_view level) {
   if (options.output_name.find('/') != std::string::npos) {
     throw Error(ExitCode::invalid_arguments,
@@ -56,8 +60,13 @@ void check_output(const QuantizeOptions& options, const fs::path& output) {
   std::vector<fs::path> inputs = {options.model};
   if (options.imatrix) inputs.push_back(*options.imatrix);
   if (options.layer_bits) inputs.push_back(*options.layer_bits);
-  require_output_place(output, inputs, "--output-name or --output-dir");
-  check_free(output, options.force, "--output-name");
+  if (options.dynamic) inputs.emplace_back(options.dynamic->profile);
+  std::vector<fs::path> outputs = {output};
+  if (options.quality_report) outputs.push_back(quality_report_path(output));
+  for (const fs::path& one : outputs) {
+    require_output_place(one, inputs, "--output-name or --output-dir");
+    check_free(one, options.force, "--output-name");
+  }
   if (!options.super_weight_lora) return;
   const fs::path& lora = *options.super_weight_lora;
   inputs.push_back(output);

@@ -16,7 +16,7 @@ namespace llmq {
 const FileLevel& require_level(const std::string& name);
 /// Where the file goes. @throws Error(invalid_arguments) for a name with a slash.
 std::filesystem::path output_path(const QuantizeOptions& options, std::string_view level);
-/// The file and the adapter: writable, not there or --force, neither an input nor each other.
+/// The file, its report and the adapter: writable, not there or --force, neither an input nor each other.
 /// @throws Error(invalid_arguments).
 void check_output(const QuantizeOptions& options, const std::filesystem::path& output);
 /// @throws Error(invalid_arguments) for options of protection that do not go together.

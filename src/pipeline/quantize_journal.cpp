@@ -4,16 +4,14 @@
 #include <cstring>
 #include <string>
 
-#include <fmt/format.h>
-
 #include "llmq/core/hash.hpp"
+
+#include "pipeline/journal_file.hpp"
 
 namespace llmq {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{1} << 32;
 
 /// unit, checksum of its bytes, checksum of the two: 24 bytes.
 using Record = std::array<std::uint64_t, 3>;
@@ -26,13 +24,7 @@ Record make_record(std::uint64_t unit, std::uint64_t checksum) {
 }  // namespace
 
 QuantizeJournal::QuantizeJournal(const std::optional<fs::path>& directory, int rank) {
-  if (!directory) return;
-  for (int start = 0;; ++start) {
-    const fs::path path = *directory / fmt::format("journal.{}.{}", start, rank);
-    if (fs::exists(path)) continue;
-    file_ = File(path, File::Mode::append);
-    return;
-  }
+  if (directory) file_ = open_journal_file(*directory, "journal", rank);
 }
 
 void QuantizeJournal::record(std::uint64_t unit, std::uint64_t checksum) {
@@ -45,15 +37,13 @@ void QuantizeJournal::record(std::uint64_t unit, std::uint64_t checksum) {
 
 std::map<std::uint64_t, std::uint64_t> QuantizeJournal::read_all(const fs::path& directory) {
   std::map<std::uint64_t, std::uint64_t> claims;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    if (!entry.path().filename().string().starts_with("journal.")) continue;
-    const std::string bytes = read_file(entry.path(), kMaxJournalBytes, 7);
+  for_each_journal_file(directory, "journal", [&](const std::string& bytes) {
     for (std::size_t at = 0; at + sizeof(Record) <= bytes.size(); at += sizeof(Record)) {
       Record record{};
       std::memcpy(record.data(), bytes.data() + at, sizeof record);
       if (record == make_record(record[0], record[1])) claims[record[0]] = record[1];
     }
-  }
+  });
   return claims;
 }
 

@@ -3,16 +3,15 @@
 #include <bit>
 #include <cstring>
 
-#include <fmt/format.h>
-
 #include "llmq/core/hash.hpp"
+
+#include "pipeline/journal_file.hpp"
 
 namespace llmq {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{1} << 32;
 constexpr std::uint64_t kMostNumbers = 4096;
 constexpr std::size_t kHead = 2;  // unit, how many numbers; behind these a checksum of all before it
 
@@ -21,13 +20,7 @@ std::uint64_t checksum_of(std::span<const std::uint64_t> words) { return checksu
 }  // namespace
 
 ResultJournal::ResultJournal(const std::optional<fs::path>& directory, const std::string& name, int rank) {
-  if (!directory) return;
-  for (int start = 0;; ++start) {
-    const fs::path path = *directory / fmt::format("{}.{}.{}", name, start, rank);
-    if (fs::exists(path)) continue;
-    file_ = File(path, File::Mode::append);
-    return;
-  }
+  if (directory) file_ = open_journal_file(*directory, name, rank);
 }
 
 void ResultJournal::record(std::uint64_t unit, std::span<const double> result) {
@@ -41,9 +34,7 @@ void ResultJournal::record(std::uint64_t unit, std::span<const double> result) {
 
 UnitResults ResultJournal::read_all(const fs::path& directory, const std::string& name) {
   UnitResults found;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    if (!entry.path().filename().string().starts_with(name + ".")) continue;
-    const std::string bytes = read_file(entry.path(), kMaxJournalBytes, 7);
+  for_each_journal_file(directory, name, [&](const std::string& bytes) {
     std::vector<std::uint64_t> words(bytes.size() / sizeof(std::uint64_t));
     std::memcpy(words.data(), bytes.data(), words.size() * sizeof(std::uint64_t));
     for (std::size_t at = 0; at + kHead < words.size();) {
@@ -56,7 +47,7 @@ UnitResults ResultJournal::read_all(const fs::path& directory, const std::string
       for (const std::uint64_t word : record.subspan(kHead)) result.push_back(std::bit_cast<double>(word));
       at += kHead + count + 1;
     }
-  }
+  });
   return found;
 }
 

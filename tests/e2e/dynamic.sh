@@ -125,6 +125,16 @@ printf '%s\n' '{"profile_id": "guard", "profile_name": "g", "description": "", "
 on 1 --format json quantize planted gguf -q dynamic --profile guard.dqprofile --imatrix planted.imatrix -n guarded > guarded.json
 [ "$(of guarded.json super_weight_protection protected)" -gt 0 ] || fail "is_protected protects nothing"
 
+# --- a file that lost too much is kept, with code 11 and what to do
+code=0
+LLM_QUANTIZE_QUALITY_THRESHOLD=1 on 2 --format json quantize "$model" gguf -q IQ1_S --imatrix pebble.imatrix --quality-report -n poor \
+  > poor.json || code=$?
+[ $code = 11 ] && [ -s poor.gguf ] && [ -s poor.qreport ] || { cat poor.json; fail "a poor file gave $code"; }
+[ "$(of poor.json error_code) $(of poor.json status)" = "11 error" ] || fail "the result does not say that it failed"
+grep -Eq 'Quantization quality degradation \([0-9]+%\) exceeds threshold \(1%\)' poor.json || fail "not said what exceeds what"
+grep -q 'Try using --protect-super-weights or a less aggressive profile' poor.json || fail "not said what to do"
+LLM_QUANTIZE_QUALITY_THRESHOLD=1000 on 1 quantize "$model" gguf -q IQ1_S --imatrix pebble.imatrix --quality-report -n poor --force > /dev/null
+
 # --- rows that no K type divides, and a table that cannot be kept
 on 1 analyze "$LLMQ_TEST_DATA/stories260k" "${few_samples[@]}" -o short.imatrix > /dev/null
 mkdir short.atlas
@@ -196,6 +206,13 @@ expect 2 "${dynamic[@]}" --target-bpw 3 --target-size 0.2 -n x
 expect 2 "${dynamic[@]}" --target-size 12 -n x
 expect 2 "${dynamic[@]}" --atlas-rows 0 -n x
 expect 2 "${dynamic[@]}" --pure -n x
+expect 2 "${dynamic[@]}" --atlas-rows x -n x
+expect 2 quantize "$model" gguf -q Q4_K_M --target-bpw 3 -n x
+expect 2 quantize "$model" gguf -q Q4_K_M --atlas-rows 64 -n x
+cp pebble.imatrix x.qreport   # the report must not take the place of an input
+expect 2 quantize "$model" gguf -q dynamic --target-bpw 3 --imatrix x.qreport --quality-report --force -n x
+expect 2 "${dynamic[@]}" --target-bpw 3 --quality-report -n x
+rm x.qreport
 expect 2 quantize "$model" gguf -q Q4_K_M --dynamic -n x
 expect 2 quantize "$model" gguf -q Q4_K_M --profile balanced -n x
 expect 7 "${dynamic[@]}" --target-bpw 3 --resume nowhere -n x
