@@ -157,6 +157,133 @@ void report_choice(Log& log, const std::vector<std::string>& kinds, const Dynami
                                       : ""));
 }
 
+/// From tensors and limits to one type a tensor, a step a function.
+class DynamicRun {
+ public:
+  DynamicRun(const StageContext& context, const ModelSource& source, const DynamicRequest& request,
+             const DynamicImatrix& imatrix, const Protection* protection)
+      : context_(context),
+        source_(source),
+        request_(request),
+        imatrix_(imatrix),
+        protection_(protection),
+        smallest_coherent_(request.profile.strategy == ProfileStrategy::compression_max) {}
+
+  DynamicChoice run(const std::string& fingerprint,
+                    const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes) {
+    plan(fingerprint, fixed_bytes);
+    const AtlasStage stage = prepare_atlas(context_, source_, wanted_);
+    decide(stage.atlas);
+    return finish(stage);
+  }
+
+ private:
+  void plan(const std::string& fingerprint,
+            const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes) {
+    context_.comm.together("plan", [&] {
+      importance_ = importance_map(imatrix_.imatrix, source_);
+      tensors_ = dynamic_tensors(source_, request_.changes.types, request_.fit, importance_);
+    });
+    if (protection_ != nullptr) keep_types_that_hold(context_, source_, importance_, *protection_, tensors_);
+    context_.comm.together("plan", [&] {
+      wanted_ = atlas_request(request_, imatrix_, protection_, importance_, tensors_, fingerprint);
+      wanted_.samples = probe_samples(context_, source_, request_.options);
+      // Which of two targets is tighter depends on the head's size, and what the target is called stands in
+      // the head: one more look, and the larger head counts.
+      std::uint64_t fixed = 0;
+      budget_ = dynamic_budget(*request_.options.dynamic, request_.profile, source_, tensors_, fixed);
+      for (int look = 0; look < 2; ++look) {
+        fixed = std::max(fixed, fixed_bytes(recipe(Choices(tensors_.size(), 0))));
+        budget_ = dynamic_budget(*request_.options.dynamic, request_.profile, source_, tensors_, fixed);
+      }
+      require_possible(request_, tensors_, budget_, fixed);
+    });
+    smallest_coherent_ = smallest_coherent_ && budget_.option.empty();
+    context_.log.status(
+        fmt::format("Applying profile: {} (target: {})", request_.profile.id, budget_.target));
+    for (const std::string& note : request_.fit.notes) context_.log.detail(note);
+  }
+
+  /// The choice, and what is predicted of it, on every rank; the best level and times on rank 0.
+  void decide(const Atlas& atlas) {
+    const auto start = Clock::now();
+    choices_.assign(tensors_.size(), 0);
+    Allocation allocation;
+    std::unique_ptr<Chooser> chooser;
+    std::uint64_t ends[2] = {0, 0};
+    context_.comm.together("allocate", [&] {
+      if (!context_.comm.is_root()) return;
+      chooser = std::make_unique<Chooser>(source_, request_, tensors_, atlas, budget_);
+      if (chooser->relaxed()) {
+        context_.log.warn(
+            fmt::format("{} asks for fewer bits than the row lengths of this model allow: the least "
+                        "possible is used in its place",
+                        request_.profile.id));
+      }
+      ends[0] = bytes_of(chooser->problem(), smallest(chooser->problem()));
+      if (smallest_coherent_) ends[1] = chooser->largest_bytes();
+      if (!smallest_coherent_) allocation = chooser->within(budget_.max_bytes), choices_ = allocation.choices;
+    });
+    if (smallest_coherent_) {
+      context_.comm.broadcast(std::span<std::uint64_t>(ends), 0, "share limits");
+      CompressionChoice found =
+          compress_most(context_, source_, tensors_, wanted_.tasks, *wanted_.samples,
+                        request_.options.dynamic->quality_threshold_pct, ends[0], ends[1],
+                        [&](std::uint64_t bytes) { return chooser->within(bytes).choices; });
+      choices_ = std::move(found.choices);
+      result_.decision = std::move(found.decision);
+    }
+    context_.comm.together("allocate", [&] {
+      if (!context_.comm.is_root()) return;
+      const std::uint64_t bytes = bytes_of(chooser->problem(), choices_);
+      const std::uint64_t limit = smallest_coherent_ ? bytes : std::max(bytes, budget_.max_bytes);
+      result_.predicted_kld = loss_of(chooser->problem(), choices_);
+      result_.bound_kld = smallest_coherent_ ? chooser->within(limit).bound : allocation.bound;
+      result_.stock = chooser->best_stock(limit);
+      result_.measured = chooser->measured();
+      result_.allocation_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    });
+    share(context_.comm, choices_, result_);
+  }
+
+  DynamicChoice finish(const AtlasStage& stage) {
+    result_.profile = request_.profile.id;
+    result_.target = budget_.target;
+    result_.imatrix = imatrix_.path;
+    result_.imatrix_reused = imatrix_.reused;
+    result_.atlas = wanted_.path;
+    result_.errors_reused = stage.errors_reused;
+    result_.probes_reused = stage.probes_reused;
+    result_.error_table_seconds = stage.error_seconds;
+    result_.probe_seconds = stage.probe_seconds;
+    result_.layers = summarize_layers(tensors_, choices_, protection_);
+    report_choice(context_.log, kind_lines(tensors_, choices_), result_);
+    return {recipe(choices_), std::move(result_)};
+  }
+
+  PlanRecipe recipe(const Choices& choices) const {
+    return {"dynamic",
+            &level_of(tensors_, choices),
+            type_choices(source_, tensors_, choices),
+            {{"llm_quantize.profile", request_.profile.id},
+             {"llm_quantize.target", budget_.target},
+             {"llm_quantize.predicted_kld", result_.predicted_kld}}};
+  }
+
+  const StageContext& context_;
+  const ModelSource& source_;
+  const DynamicRequest& request_;
+  const DynamicImatrix& imatrix_;
+  const Protection* protection_;
+  bool smallest_coherent_;  ///< nothing limits the size: the smallest that stays coherent
+  ImportanceMap importance_;
+  std::vector<DynamicTensor> tensors_;
+  DynamicBudget budget_;
+  AtlasRequest wanted_;
+  Choices choices_;
+  DynamicResult result_;
+};
+
 }  // namespace
 
 CheckpointOptions part_checkpoints(const CheckpointOptions& options) {
@@ -221,94 +348,7 @@ DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& sou
                              const DynamicRequest& request, const DynamicImatrix& imatrix,
                              const Protection* protection, const std::string& fingerprint,
                              const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes) {
-  DynamicChoice made;
-  DynamicResult& result = made.result;
-  ImportanceMap importance;
-  std::vector<DynamicTensor> tensors;
-  AtlasRequest wanted;
-  std::uint64_t fixed = 0;
-  DynamicBudget budget;
-  const auto set_recipe = [&](const Choices& choices) {
-    made.recipe = {"dynamic", &level_of(tensors, choices), type_choices(source, tensors, choices), {}};
-    made.recipe.metadata = {{"llm_quantize.profile", request.profile.id},
-                            {"llm_quantize.target", budget.target},
-                            {"llm_quantize.predicted_kld", result.predicted_kld}};
-  };
-  context.comm.together("plan", [&] {
-    importance = importance_map(imatrix.imatrix, source);
-    tensors = dynamic_tensors(source, request.changes.types, request.fit, importance);
-  });
-  if (protection != nullptr) keep_types_that_hold(context, source, importance, *protection, tensors);
-  context.comm.together("plan", [&] {
-    wanted = atlas_request(request, imatrix, protection, importance, tensors, fingerprint);
-    wanted.samples = probe_samples(context, source, request.options);
-    // Which of two targets is tighter depends on the head's size, and what the target is called stands in the
-    // head: one more look, and the larger head counts.
-    budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, 0);
-    for (int look = 0; look < 2; ++look) {
-      set_recipe(Choices(tensors.size(), 0));
-      fixed = std::max(fixed, fixed_bytes(made.recipe));
-      budget = dynamic_budget(*request.options.dynamic, request.profile, source, tensors, fixed);
-    }
-    require_possible(request, tensors, budget, fixed);
-  });
-  context.log.status(fmt::format("Applying profile: {} (target: {})", request.profile.id, budget.target));
-  for (const std::string& note : request.fit.notes) context.log.detail(note);
-
-  const AtlasStage stage = prepare_atlas(context, source, wanted);
-  Choices choices(tensors.size(), 0);
-  Allocation allocation;
-  std::unique_ptr<Chooser> chooser;
-  const auto start = Clock::now();
-  const bool smallest_coherent =
-      request.profile.strategy == ProfileStrategy::compression_max && budget.option.empty();
-  std::uint64_t ends[2] = {0, 0};
-  context.comm.together("allocate", [&] {
-    if (!context.comm.is_root()) return;
-    chooser = std::make_unique<Chooser>(source, request, tensors, stage.atlas, budget);
-    if (chooser->relaxed()) {
-      context.log.warn(
-          fmt::format("{} asks for fewer bits than the row lengths of this model allow: the least "
-                      "possible is used in its place",
-                      request.profile.id));
-    }
-    ends[0] = bytes_of(chooser->problem(), smallest(chooser->problem()));
-    if (smallest_coherent) ends[1] = chooser->largest_bytes();
-    if (!smallest_coherent) allocation = chooser->within(budget.max_bytes), choices = allocation.choices;
-  });
-  if (smallest_coherent) {
-    context.comm.broadcast(std::span<std::uint64_t>(ends), 0, "share limits");
-    CompressionChoice found =
-        compress_most(context, source, tensors, wanted.tasks, *wanted.samples,
-                      request.options.dynamic->quality_threshold_pct, ends[0], ends[1],
-                      [&](std::uint64_t bytes) { return chooser->within(bytes).choices; });
-    choices = std::move(found.choices);
-    result.decision = std::move(found.decision);
-  }
-  context.comm.together("allocate", [&] {
-    if (!context.comm.is_root()) return;
-    const std::uint64_t bytes = bytes_of(chooser->problem(), choices);
-    const std::uint64_t limit = smallest_coherent ? bytes : std::max(bytes, budget.max_bytes);
-    result.predicted_kld = loss_of(chooser->problem(), choices);
-    result.bound_kld = smallest_coherent ? chooser->within(limit).bound : allocation.bound;
-    result.stock = chooser->best_stock(limit);
-    result.measured = chooser->measured();
-    result.allocation_seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  });
-  share(context.comm, choices, result);
-  result.profile = request.profile.id;
-  result.target = budget.target;
-  result.imatrix = imatrix.path;
-  result.imatrix_reused = imatrix.reused;
-  result.atlas = wanted.path;
-  result.errors_reused = stage.errors_reused;
-  result.probes_reused = stage.probes_reused;
-  result.error_table_seconds = stage.error_seconds;
-  result.probe_seconds = stage.probe_seconds;
-  set_recipe(choices);
-  result.layers = summarize_layers(tensors, choices, protection);
-  report_choice(context.log, kind_lines(tensors, choices), result);
-  return made;
+  return DynamicRun(context, source, request, imatrix, protection).run(fingerprint, fixed_bytes);
 }
 
 }  // namespace llmq

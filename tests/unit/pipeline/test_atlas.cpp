@@ -18,19 +18,14 @@
 #include "pipeline/atlas_probes.hpp"
 #include "pipeline/quality_evaluate.hpp"
 #include "pipeline/result_journal.hpp"
+#include "support/quiet_stage.hpp"
 #include "support/scratch.hpp"
 
 namespace {
 using namespace llmq;
+using testing_support::pebble;
+using Stage = testing_support::QuietStage;
 using testing_support::ScratchDirectory;
-
-struct Stage {
-  Communicator comm = Communicator::serial();
-  Log log{LogOptions{Verbosity::quiet, false, false, "", ""}};
-  StageContext context{comm, log, 2, std::uint64_t{4} << 30};
-};
-
-std::unique_ptr<ModelSource> pebble() { return open_model(std::string(LLMQ_TEST_DATA) + "/pebble"); }
 
 TensorImportance some_importance(std::uint64_t columns, bool with_means) {
   std::mt19937 random(5);

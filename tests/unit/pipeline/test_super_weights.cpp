@@ -8,18 +8,12 @@
 
 #include "pipeline/super_weights.hpp"
 #include "pipeline/weight_coverage.hpp"
+#include "support/quiet_stage.hpp"
 
 namespace {
 using namespace llmq;
-
-/// What a stage needs, alone and quiet.
-struct Stage {
-  Communicator comm = Communicator::serial();
-  Log log{LogOptions{Verbosity::quiet, false, false, "", ""}};
-  StageContext context{comm, log, 2, std::uint64_t{4} << 30};
-};
-
-std::unique_ptr<ModelSource> pebble() { return open_model(std::string(LLMQ_TEST_DATA) + "/pebble"); }
+using testing_support::pebble;
+using Stage = testing_support::QuietStage;
 
 SampleSet some_samples(const ModelSource& source) {
   SampleSet samples;
