@@ -129,20 +129,15 @@ class ProbeRun {
           std::map<std::string, Requantization>{
               {task.tensor->name, {probes_[probe].type, importance, task.protected_weights}}},
           context.threads));
-      candidates.push_back({changed.back().get(), difference_of(source_, *task.tensor)});
+      candidates.push_back({changed.back().get(), difference_of(source_, *task.tensor),
+                            fmt::format("the model with {} as {}", task.tensor->name,
+                                        type_name(probes_[probe].type))});
     }
-    const auto scores = evaluate_candidates(context, samples_, source_, candidates, progress);
+    const auto scores = evaluate_candidates(context, samples_, source_, candidates, {progress, {}, nullptr});
     context.comm.together("sum up probes", [&] {
       if (!context.comm.is_root()) return;
       for (std::size_t i = 0; i < todo.size(); ++i) {
-        const MeanError kld = summarize_scores(scores[i]).kld;
-        if (!std::isfinite(kld.mean)) {
-          throw Error(
-              ExitCode::importance,
-              fmt::format("with {} as {} the model's predictions are not finite",
-                          tasks_[probes_[todo[i]].task].tensor->name, type_name(probes_[todo[i]].type)),
-              "The checkpoint may be damaged; see llm-quantize info MODEL");
-        }
+        const MeanError kld = scores.candidates[i].summary.metrics().kld;
         const double figures[2] = {std::max(0.0, kld.mean), kld.error};
         journal.record(todo[i], figures);
         for (std::size_t k = 0; k < 2; ++k) found[2 * todo[i] + k] = std::bit_cast<std::uint64_t>(figures[k]);

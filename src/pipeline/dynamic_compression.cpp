@@ -8,7 +8,6 @@
 
 #include "llmq/core/text.hpp"
 #include "llmq/model/requantized_source.hpp"
-#include "llmq/quality/scores.hpp"
 
 #include "pipeline/quality_evaluate.hpp"
 
@@ -112,7 +111,7 @@ class CompressionSearch {
     std::vector<double> increases(sizes.size(), 0);
     if (context_.comm.is_root()) {
       for (std::size_t i = 0; i < sizes.size(); ++i)
-        increases[i] = summarize_scores(scores[i]).perplexity_delta_pct;
+        increases[i] = scores.candidates[i].summary.metrics().perplexity_delta_pct;
     }
     context_.comm.broadcast(std::span(increases), 0, "share perplexities");
     for (std::size_t i = 0; i < sizes.size(); ++i)

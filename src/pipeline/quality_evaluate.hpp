@@ -9,12 +9,16 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "llmq/model/source.hpp"
 #include "llmq/pipeline/samples.hpp"
 #include "llmq/pipeline/stage_context.hpp"
-#include "llmq/quality/scores.hpp"
+#include "llmq/quality/departures.hpp"
+#include "llmq/quality/score_summary.hpp"
+
+#include "pipeline/layer_statistics.hpp"
 
 namespace llmq {
 
@@ -41,6 +45,7 @@ struct ModelDifference {
 struct Candidate {
   const ModelSource* model = nullptr;
   std::optional<ModelDifference> difference;  ///< none: everywhere
+  std::string name = "the candidate";         ///< for errors: its file, or what was changed
 
   bool differs_in_embedding() const { return !difference || difference->embedding; }
   bool differs_in_layer(std::uint32_t layer) const {
@@ -60,14 +65,35 @@ std::uint64_t wave_bytes(const WaveDemand& demand, std::size_t candidates) noexc
 /// As many of `candidates` as fit into `limit_bytes` with one sample a thread, then as many samples as fit.
 WavePlan plan_waves(const WaveDemand& demand, std::size_t candidates, std::uint64_t limit_bytes) noexcept;
 
-/// Collective. Scores of every position in sample order, one vector a candidate; filled on rank 0 only. The
-/// original runs once for all candidates that fit into memory together; ranks and memory never change a
-/// figure. @throws Error(out_of_memory) when not even one candidate fits, Error(interrupted).
-/// @param progress  told the share of the work that this rank has done; none: a bar of its own
-std::vector<std::vector<PositionScore>> evaluate_candidates(const StageContext& context,
-                                                            const SampleSet& samples,
-                                                            const ModelSource& original,
-                                                            std::span<const Candidate> candidates,
-                                                            const std::function<void(double)>& progress = {});
+/// What is known of a candidate after all samples.
+struct CandidateScores {
+  ScoreSummary summary;
+  WorstSentences worst;  ///< empty without EvaluationExtras::sentence_ends
+};
+
+/// CPU time of all threads and ranks: reading, decoding and computing.
+struct PassCost {
+  std::int64_t original_nanoseconds = 0;
+  std::int64_t candidate_nanoseconds = 0;  ///< of all candidates together
+};
+
+struct EvaluationScores {
+  std::vector<CandidateScores> candidates;
+  PassCost cost;
+};
+
+struct EvaluationExtras {
+  std::function<void(double)> progress;         ///< told this rank's share of work done; none: a bar of its own
+  std::span<const std::uint8_t> sentence_ends;  ///< by token id: 1 ends a sentence; empty: no sentences wanted
+  std::vector<LayerStatistics>* statistics = nullptr;  ///< becomes those of the original's inputs, on rank 0
+};
+
+/// Collective. Scores of all positions, by candidate; filled on rank 0 only. The original runs once for all
+/// candidates that fit into memory together; ranks, threads and memory never change a figure.
+/// @throws Error(out_of_memory) when not even one candidate fits, Error(importance) that names the model whose states
+/// or logits are not finite, Error(interrupted).
+EvaluationScores evaluate_candidates(const StageContext& context, const SampleSet& samples,
+                                     const ModelSource& original, std::span<const Candidate> candidates,
+                                     const EvaluationExtras& extras = {});
 
 }  // namespace llmq

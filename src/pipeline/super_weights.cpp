@@ -190,12 +190,9 @@ std::vector<SuperWeight> prove(const StageContext& context, const ModelSource& s
   if (!context.comm.is_root()) return proved;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     SuperWeight weight = candidates[i];
-    for (const PositionScore& score : scores[i]) {
-      weight.loss_change += score.nll_quantized - score.nll_original;
-      weight.kl_divergence += score.kld;
-    }
-    weight.loss_change /= static_cast<double>(scores[i].size());
-    weight.kl_divergence /= static_cast<double>(scores[i].size());
+    const QualityMetrics metrics = scores.candidates[i].summary.metrics();
+    weight.loss_change = metrics.ln_ratio;
+    weight.kl_divergence = metrics.kld.mean;
     const bool super = weight.kl_divergence >= kProvedDivergence;
     context.log.detail(
         fmt::format("{} [{}, {}]: without it the loss changes by {:+.4g}, KL divergence {:.4g}: {}",

@@ -13,6 +13,8 @@ void ErrorSums::add(const ErrorSums& other) noexcept {
   quantized_sq += other.quantized_sq;
   dot += other.dot;
   max_error = std::max(max_error, other.max_error);
+  weighted_error_sq += other.weighted_error_sq;
+  weighted_original_sq += other.weighted_original_sq;
   count += other.count;
 }
 
@@ -21,9 +23,17 @@ double ErrorSums::cosine() const noexcept {
   return norm > 0 ? dot / norm : (original_sq == quantized_sq ? 1.0 : 0.0);
 }
 
-ErrorSums measure_error(std::span<const float> original, std::span<const float> quantized) {
-  if (original.size() != quantized.size()) throw InternalError("measure_error: sizes differ");
+double ErrorSums::weighted_error() const noexcept {
+  return weighted_original_sq > 0 ? weighted_error_sq / weighted_original_sq : 0;
+}
+
+ErrorSums measure_error(std::span<const float> original, std::span<const float> quantized,
+                        std::span<const double> importance) {
+  const std::size_t columns = importance.size();
+  if (original.size() != quantized.size() || (columns > 0 && original.size() % columns != 0))
+    throw InternalError("measure_error: sizes differ");
   ErrorSums sums;
+  std::size_t column = 0;
   for (std::size_t i = 0; i < original.size(); ++i) {
     const double x = original[i];
     const double y = quantized[i];
@@ -33,6 +43,11 @@ ErrorSums measure_error(std::span<const float> original, std::span<const float> 
     sums.quantized_sq += y * y;
     sums.dot += x * y;
     sums.max_error = std::max(sums.max_error, std::fabs(error));
+    if (columns == 0) continue;
+    const double weight = importance[column];
+    column = column + 1 == columns ? 0 : column + 1;
+    sums.weighted_error_sq += weight * error * error;
+    sums.weighted_original_sq += weight * x * x;
   }
   sums.count = original.size();
   return sums;

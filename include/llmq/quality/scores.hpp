@@ -1,4 +1,4 @@
-// Comparison of two models' predictions, position by position, and the figures made of it.
+// Comparison of two models' predictions at one position.
 // Protocol and formulas: docs/formats/evaluation.md (that of llama-perplexity: second half of each chunk).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -6,17 +6,19 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 namespace llmq {
 
-/// One scored position. Plain data: gathered between ranks as bytes.
+/// One scored position.
 struct PositionScore {
   double nll_original = 0;  ///< -ln p(next token), original model
   double nll_quantized = 0;
-  double kld = 0;              ///< sum_k p_k (ln p_k - ln q_k), p original, q quantized
-  double delta_p = 0;          ///< q(next) - p(next)
-  std::uint64_t same_top = 0;  ///< 1 if both models have the same most likely token (first maximum on ties)
+  double kld = 0;                  ///< sum_k p_k (ln p_k - ln q_k), p original, q quantized
+  double delta_p = 0;              ///< q(next) - p(next)
+  std::int32_t top_original = 0;   ///< most likely token (the first one on ties)
+  std::int32_t top_quantized = 0;  ///< likewise
+
+  bool same_top() const noexcept { return top_original == top_quantized; }
 };
 
 /// First and one past the last scored position of a chunk of `ctx` tokens: position j predicts token j + 1.
@@ -24,39 +26,30 @@ struct PositionScore {
 struct ScoredRange {
   std::size_t begin = 0;
   std::size_t end = 0;
+
+  std::size_t size() const noexcept { return end - begin; }
 };
 ScoredRange scored_range(std::size_t ctx) noexcept;
 
-/// Scores one position.  @param original, quantized  logits [vocab].  Local.
-PositionScore score_position(std::span<const float> original, std::span<const float> quantized,
-                             std::int32_t next_token);
+/// What scores take from the original's logits z at one position: made once, used for every candidate.
+struct OriginalPrediction {
+  double log_sum = 0;    ///< ln sum_k e^z_k
+  double mass = 0;       ///< sum_k e^(z_k - max z)
+  double mean_logit = 0;  ///< sum_k p_k z_k
+  double nll = 0;        ///< of the next token
+  std::int32_t top = 0;
 
-/// A mean with its standard error sqrt((mean(x^2) - mean^2) / (n - 1)).
-struct MeanError {
-  double mean = 0;
-  double error = 0;
+  /// False when a logit was NaN or infinite; nothing else then has a meaning.
+  bool finite() const noexcept;
 };
 
-struct QualityMetrics {
-  double perplexity_original = 0;
-  double perplexity_original_error = 0;
-  double perplexity_quantized = 0;
-  double perplexity_quantized_error = 0;
-  double perplexity_delta_pct = 0;
-  double ln_ratio = 0;        ///< mean ln(PPL quantized / PPL original)
-  double ln_ratio_error = 0;  ///< paired: covariance taken into account
-  MeanError kld;
-  double kld_median = 0;
-  double kld_p99 = 0;
-  double kld_p999 = 0;
-  double kld_max = 0;
-  double same_top_pct = 0;
-  double same_top_error_pct = 0;
-  double delta_p_rms_pct = 0;
-  std::uint64_t scores = 0;
-};
+/// @param logits  [vocab]; become e^(z_k - max z), as score_position takes them
+/// @throws InternalError if `next_token` is none of the vocabulary.  Local. The same bits on every instruction set.
+OriginalPrediction take_original(std::span<float> logits, std::int32_t next_token);
 
-/// Figures over all scores, summed in the order given. @throws InternalError when empty.
-QualityMetrics summarize_scores(std::span<const PositionScore> scores);
+/// Scores a candidate's logits at the position of `original`. `kld` is not finite when a logit is not; equal logits
+/// give exactly 0.  @param masses, quantized  [vocab].  Local. The same bits on every instruction set.
+PositionScore score_position(const OriginalPrediction& original, std::span<const float> masses,
+                             std::span<const float> quantized, std::int32_t next_token);
 
 }  // namespace llmq

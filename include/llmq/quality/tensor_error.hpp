@@ -14,14 +14,21 @@ struct ErrorSums {
   double quantized_sq = 0;  ///< sum y^2
   double dot = 0;           ///< sum x y
   double max_error = 0;     ///< max |x - y|
+  double weighted_error_sq = 0;     ///< sum w (x - y)^2, w the importance of the column
+  double weighted_original_sq = 0;  ///< sum w x^2
   std::uint64_t count = 0;
 
   /// Adds a later piece; the order of calls decides the last bits.
   void add(const ErrorSums& other) noexcept;
   double mse() const noexcept { return count == 0 ? 0 : error_sq / static_cast<double>(count); }
   double cosine() const noexcept;
+  /// sum w (x - y)^2 / sum w x^2: with w = mean a^2 the part of the product's energy that is lost, were columns
+  /// independent. 0 without importance.
+  double weighted_error() const noexcept;
 };
 
-ErrorSums measure_error(std::span<const float> original, std::span<const float> quantized);
+/// @param importance  [in_features] of whole rows, or empty: no weighted sums
+ErrorSums measure_error(std::span<const float> original, std::span<const float> quantized,
+                        std::span<const double> importance = {});
 
 }  // namespace llmq

@@ -1,4 +1,4 @@
-// What the vector kernels share: loops over rows with remainders, and exp. Included once for each instruction
+// What the vector kernels share: loops over rows with remainders. Included once for each instruction
 // set (Highway's foreach_target), hence no ordinary include guard. No fused multiply-add anywhere, and every
 // remainder runs the same vector code on a padded copy: the bytes do not depend on the instruction set.
 // SPDX-License-Identifier: Apache-2.0
@@ -13,6 +13,8 @@
 #include <cstdint>
 
 #include <hwy/highway.h>
+
+#include "core/exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace llmq::torch_pass::HWY_NAMESPACE {
@@ -39,30 +41,7 @@ HWY_INLINE void for_each(const float* a, std::size_t count, float* out, const F&
   for_each_pair(a, a, count, out, [&f](auto d, auto x, auto) HWY_ATTR { return f(d, x); });
 }
 
-/// e^x for x <= 0 within 1.5 ulp; exactly 1 at 0; 0 below -87.3 (where results would be subnormal); NaN stays.
-///   x = n ln2 + r, |r| <= 0.3467;  e^x = 2^n (1 + r + r^2 q(r))
-/// ln2 is split so that n * high is exact for |n| < 2^8. q interpolates (e^r - 1 - r) / r^2 at the 5 Chebyshev
-/// nodes of [-0.3467, 0.3467]: 1.1e-8 relative error of e^r, a sixth of a half ulp.
-template <class D, class V>
-HWY_INLINE V exp_of_nonpositive(D d, V x) {
-  const hn::RebindToUnsigned<D> bits;
-  // Adding 1.5 * 2^23 rounds to a whole number, which then stands in the low bits of the sum: no conversion
-  // instruction, whose treatment of out-of-range values differs between machines.
-  const auto magic = hn::Set(d, 0x1.8p23F);
-  const auto shifted = hn::Add(hn::Mul(x, hn::Set(d, 0x1.715476p+0F)), magic);
-  const auto n = hn::Sub(shifted, magic);
-  const auto r = hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, 0x1.62e4p-1F))), hn::Mul(n, hn::Set(d, 0x1.7f7d1cp-20F)));
-  auto q = hn::Set(d, 0x1.6d112cp-10F);
-  q = hn::Add(hn::Mul(q, r), hn::Set(d, 0x1.120b9p-7F));
-  q = hn::Add(hn::Mul(q, r), hn::Set(d, 0x1.55551ap-5F));
-  q = hn::Add(hn::Mul(q, r), hn::Set(d, 0x1.5554dcp-3F));
-  q = hn::Add(hn::Mul(q, r), hn::Set(d, 0.5F));
-  const auto power = hn::Add(hn::Set(d, 1.0F), hn::Add(r, hn::Mul(hn::Mul(r, r), q)));
-  // The low 9 bits of the magic number's own pattern are 0: the shift leaves n in the exponent field.
-  const auto scale =
-      hn::BitCast(d, hn::Add(hn::ShiftLeft<23>(hn::BitCast(bits, shifted)), hn::Set(bits, 0x3F800000U)));
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3F)), hn::Mul(power, scale));
-}
+using llmq::HWY_NAMESPACE::exp_of_nonpositive;
 
 }  // namespace llmq::torch_pass::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
