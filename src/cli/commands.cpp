@@ -98,7 +98,7 @@ void run_stage(const Invocation& invocation, const StageContext& context) {
       return show(invocation, comm, log, run_quality_report(context, invocation));
     case Command::quality_compare: {
       const CompareResult result = run_quality_compare(context, invocation);
-      if (comm.is_root() && invocation.global.format == OutputFormat::csv) return print(csv(result));
+      if (comm.is_root() && invocation.global.format == OutputFormat::csv) return print(compare_csv(result));
       return show(invocation, comm, log, result);
     }
     case Command::info: {

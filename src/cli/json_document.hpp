@@ -12,7 +12,5 @@ using Json = nlohmann::ordered_json;
 
 /// The document and a line end; bytes that are no UTF-8 are replaced.
 std::string text(const Json& document);
-/// Now, as ISO 8601 in UTC: "2026-01-31T12:00:00Z".
-std::string utc_now();
 
 }  // namespace llmq::cli

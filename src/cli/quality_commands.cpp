@@ -32,27 +32,54 @@ void check_report_place(const fs::path& output, const fs::path& original, std::v
   require_output_place(output, inputs, "--output");
 }
 
+/// The page shows where the errors are, whether or not the command was to list them.
+bool is_page(const fs::path& output) { return output.extension() == ".html"; }
+
+void forget_layers(QualityResult& result) {
+  result.layer_errors.clear();
+  result.tensor_errors.clear();
+}
+
+CompareResult as_comparison(const QualityResult& result) {
+  CompareResult comparison;
+  comparison.original = result.original;
+  comparison.candidates = {result};
+  return comparison;
+}
+
+std::string report_text(const fs::path& output, const QualityResult& result, const Warnings& warnings) {
+  if (is_page(output)) return quality_html(result);
+  return output.extension() == ".csv" ? compare_csv(as_comparison(result)) : json(result, warnings);
+}
+
+std::string report_text(const fs::path& output, const CompareResult& result, const Warnings& warnings) {
+  if (is_page(output)) return compare_html(result);
+  return output.extension() == ".csv" ? compare_csv(result) : json(result, warnings);
+}
+
 }  // namespace
 
 QualityResult run_quality_report(const StageContext& context, const Invocation& invocation) {
-  const QualityOptions& options = invocation.quality;
+  QualityOptions options = invocation.quality;
+  const fs::path output = invocation.quality_output;
+  options.include_layers = options.include_layers || is_page(output);
   context.comm.together("check the report", [&] {
-    if (context.comm.is_root())
-      check_report_place(invocation.quality_output, options.original, {options.quantized});
+    if (context.comm.is_root()) check_report_place(output, options.original, {options.quantized});
   });
   QualityResult result = run_quality(context, options);
   context.comm.together("write the report", [&] {
     if (!context.comm.is_root()) return;
     warn_above_threshold(result, "", context.log);
-    if (invocation.quality_output.empty()) return;
-    write_file_atomically(invocation.quality_output, json(result, context.log.warnings()));
+    if (!output.empty()) write_file_atomically(output, report_text(output, result, context.log.warnings()));
   });
+  if (!invocation.quality.include_layers) forget_layers(result);
   return result;
 }
 
 CompareResult run_quality_compare(const StageContext& context, const Invocation& invocation) {
-  const CompareOptions& options = invocation.compare;
+  CompareOptions options = invocation.compare;
   const fs::path output = invocation.compare_output;
+  options.include_layers = is_page(output);
   context.comm.together("check the report", [&] {
     if (context.comm.is_root()) check_report_place(output, options.original, options.quantized);
   });
@@ -61,9 +88,7 @@ CompareResult run_quality_compare(const StageContext& context, const Invocation&
     if (!context.comm.is_root()) return;
     for (const QualityResult& one : result.candidates)
       warn_above_threshold(one, one.quantized.filename().string() + ": ", context.log);
-    if (output.empty()) return;
-    write_file_atomically(output,
-                          output.extension() == ".csv" ? csv(result) : json(result, context.log.warnings()));
+    if (!output.empty()) write_file_atomically(output, report_text(output, result, context.log.warnings()));
   });
   return result;
 }

@@ -6,6 +6,7 @@
 
 #include "cli/environment.hpp"
 #include "cli/render.hpp"
+#include "cli/render_quality.hpp"
 
 namespace llmq::cli {
 QuantizeResult run_quantize_command(const StageContext& context, const QuantizeOptions& options) {
@@ -14,6 +15,7 @@ QuantizeResult run_quantize_command(const StageContext& context, const QuantizeO
   QualityOptions quality;
   quality.original = options.model;
   quality.quantized = result.output_path;
+  quality.include_layers = true;  // for who reads the report later
   QualityResult judgement = run_quality(context, quality);
   result.quality_path = quality_report_path(result.output_path);
   context.comm.together("write the report", [&] {

@@ -184,34 +184,6 @@ std::string human(const AnalyzeResult& result) {
   return text;
 }
 
-std::string human(const QualityResult& result) {
-  const QualityMetrics& m = result.metrics;
-  std::string text = fmt::format("Quality of {}\n", result.quantized.filename().string());
-  text += row("text", fmt::format("{}: {} chunks of {} tokens, {} scores", result.dataset, result.chunks,
-                                  result.ctx, format_count(m.scores)));
-  text += row("size", fmt::format("{}, {:.3f} bits per weight, {:.1f} % of the original",
-                                  format_size(result.file_bytes), result.effective_bpw,
-                                  100 * result.compression_ratio));
-  text += row("perplexity original",
-              fmt::format("{:.4f} +/- {:.4f}", m.perplexity_original, m.perplexity_original_error));
-  text += row("perplexity quantized", fmt::format("{:.4f} +/- {:.4f} ({:+.2f} %)", m.perplexity_quantized,
-                                                  m.perplexity_quantized_error, m.perplexity_delta_pct));
-  text += row("ln perplexity ratio", fmt::format("{:.6f} +/- {:.6f}", m.ln_ratio, m.ln_ratio_error));
-  text += row("KL divergence mean", fmt::format("{:.6f} +/- {:.6f}", m.kld.mean, m.kld.error));
-  text += row("  median, 99 %, 99.9 %", fmt::format("{:.6f}  {:.6f}  {:.6f}   max {:.6f}", m.kld_median,
-                                                    m.kld_p99, m.kld_p999, m.kld_max));
-  text += row("same top token", fmt::format("{:.2f} +/- {:.2f} %", m.same_top_pct, m.same_top_error_pct));
-  text += row("delta p rms", fmt::format("{:.3f} %", m.delta_p_rms_pct));
-  if (!result.layer_errors.empty()) {
-    text += fmt::format("\n{:<36} {:>12} {:>12} {:>8}\n", "layer", "mse", "max error", "bits");
-    for (const LayerError& layer : result.layer_errors) {
-      text += fmt::format("{:<36} {:>12.4e} {:>12.4e} {:>8.3f}\n", layer.layer_name, layer.mse,
-                          layer.max_error, layer.bit_width);
-    }
-  }
-  return text;
-}
-
 std::string human(const Info& info) {
   std::string text;
   if (info.model) {

@@ -194,38 +194,6 @@ std::string json(const AnalyzeResult& result, const Warnings& warnings) {
                {"warnings", warnings}});
 }
 
-std::string json(const QualityResult& result, const Warnings& warnings) {
-  Json layers = Json::array();
-  for (const LayerError& layer : result.layer_errors) {
-    layers.push_back({{"layer_name", layer.layer_name},
-                      {"mse", layer.mse},
-                      {"max_error", layer.max_error},
-                      {"bit_width", layer.bit_width}});
-  }
-  Json tensors = Json::array();
-  for (const TensorError& tensor : result.tensor_errors) {
-    tensors.push_back({{"name", tensor.name},
-                       {"type", tensor.type},
-                       {"bit_width", tensor.bit_width},
-                       {"mse", tensor.mse},
-                       {"max_error", tensor.max_error},
-                       {"cosine", tensor.cosine}});
-  }
-  return text({{"status", "success"},
-               {"original_model", result.original.string()},
-               {"quantized_model", result.quantized.string()},
-               {"metrics", quality_metrics(result, {})},
-               {"file_size", result.file_bytes},
-               {"ctx", result.ctx},
-               {"dataset", result.dataset},
-               {"layer_errors", layers},
-               {"tensor_errors", tensors},
-               {"coherence_score", nullptr},
-               {"timestamp", utc_now()},
-               {"duration_seconds", result.seconds},
-               {"warnings", warnings}});
-}
-
 std::string json(const Info& info, const Warnings& warnings) {
   Json document;
   if (info.model) {

@@ -1,4 +1,4 @@
-// `quality compare` as a table, as JSON and as CSV; the metrics object it shares with `quality report`.
+// Quality reports and comparisons as tables of at most 100 columns, and as JSON.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -7,17 +7,12 @@
 
 #include "llmq/pipeline/quality.hpp"
 
-#include "cli/json_document.hpp"
-
 namespace llmq::cli {
 
-/// The contract's `metrics` of one candidate: the groups in `metrics`, in the order of `quality report`.
-Json quality_metrics(const QualityResult& result, const MetricSet& metrics);
-
+std::string human(const QualityResult& result);
+std::string json(const QualityResult& result, const std::vector<std::string>& warnings);
 /// One row a candidate, in the order given.
 std::string human(const CompareResult& result);
 std::string json(const CompareResult& result, const std::vector<std::string>& warnings);
-/// RFC 4180 with LF line ends: a header and one row a candidate, numbers as in the JSON.
-std::string csv(const CompareResult& result);
 
 }  // namespace llmq::cli

@@ -6,6 +6,8 @@
     .global llmq_layer_bits_schema_end
     .global llmq_dqprofile_schema_begin
     .global llmq_dqprofile_schema_end
+    .global llmq_qreport_schema_begin
+    .global llmq_qreport_schema_end
 llmq_job_schema_begin:
     .incbin "job.schema.json"
 llmq_job_schema_end:
@@ -15,4 +17,7 @@ llmq_layer_bits_schema_end:
 llmq_dqprofile_schema_begin:
     .incbin "dqprofile.schema.json"
 llmq_dqprofile_schema_end:
+llmq_qreport_schema_begin:
+    .incbin "qreport.schema.json"
+llmq_qreport_schema_end:
     .section .note.GNU-stack,"",%progbits

@@ -7,6 +7,8 @@ extern const char llmq_layer_bits_schema_begin[];
 extern const char llmq_layer_bits_schema_end[];
 extern const char llmq_dqprofile_schema_begin[];
 extern const char llmq_dqprofile_schema_end[];
+extern const char llmq_qreport_schema_begin[];
+extern const char llmq_qreport_schema_end[];
 }
 
 namespace llmq {
@@ -17,6 +19,10 @@ std::string_view embedded_layer_bits_schema() noexcept {
 }
 std::string_view embedded_dqprofile_schema() noexcept {
   return {llmq_dqprofile_schema_begin, llmq_dqprofile_schema_end};
+}
+
+std::string_view embedded_qreport_schema() noexcept {
+  return {llmq_qreport_schema_begin, llmq_qreport_schema_end};
 }
 
 }  // namespace llmq

@@ -2,23 +2,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llmq/pipeline/quality.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/samples.hpp"
 #include "llmq/quant/type_policy.hpp"
 
+#include "pipeline/content_hash.hpp"
 #include "pipeline/quality_errors.hpp"
 #include "pipeline/quality_evaluate.hpp"
+#include "pipeline/quality_reuse.hpp"
+#include "pipeline/quality_sentences.hpp"
 
 namespace llmq {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr std::uint64_t kFewChunks = 128;
+constexpr const char* kCompareWithOrigin = "Compare a file with the model it was made from";
 
 using Clock = std::chrono::steady_clock;
 
@@ -26,21 +35,35 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-void check_pair(const ModelSource& original, const std::filesystem::path& original_path,
-                const ModelSource& quantized, const std::filesystem::path& quantized_path) {
+void check_pair(const ModelSource& original, const fs::path& original_path, const ModelSource& quantized,
+                const fs::path& quantized_path) {
   const ModelSpec& a = original.spec();
   const ModelSpec& b = quantized.spec();
-  if (a.architecture == b.architecture && a.vocab_size == b.vocab_size && a.hidden_size == b.hidden_size &&
-      a.n_layers == b.n_layers) {
-    return;
+  if (a.architecture != b.architecture || a.vocab_size != b.vocab_size || a.hidden_size != b.hidden_size ||
+      a.n_layers != b.n_layers) {
+    throw Error(ExitCode::validation,
+                fmt::format("{} and {} are not the same model (architecture {} and {}, vocabulary {} and {}, "
+                            "hidden size {} and {}, layers {} and {})",
+                            original_path.string(), quantized_path.string(), a.architecture, b.architecture,
+                            a.vocab_size, b.vocab_size, a.hidden_size, b.hidden_size, a.n_layers, b.n_layers),
+                kCompareWithOrigin);
   }
-  throw Error(
-      ExitCode::validation,
-      fmt::format("{} and {} are not the same model (vocabulary {} and {}, hidden size {} and {}, layers {} "
-                  "and {})",
-                  original_path.string(), quantized_path.string(), a.vocab_size, b.vocab_size, a.hidden_size,
-                  b.hidden_size, a.n_layers, b.n_layers),
-      "Compare a file with the model it was made from");
+}
+
+/// Ids mean the same words in both: names of added and padding tokens may differ.
+void check_tokens(const Vocabulary& original, const fs::path& original_path, const Vocabulary& quantized,
+                  const fs::path& quantized_path) {
+  const std::size_t count = std::min(original.tokens.size(), quantized.tokens.size());
+  for (std::size_t id = 0; id < count; ++id) {
+    const bool words = id < original.types.size() && id < quantized.types.size() &&
+                       original.types[id] == TokenType::normal && quantized.types[id] == TokenType::normal;
+    if (!words || original.tokens[id] == quantized.tokens[id]) continue;
+    throw Error(ExitCode::validation,
+                fmt::format("{} and {} have other vocabularies: token {} is \"{}\" and \"{}\"",
+                            original_path.string(), quantized_path.string(), id, original.tokens[id],
+                            quantized.tokens[id]),
+                kCompareWithOrigin);
+  }
 }
 
 double effective_bpw(const ModelSource& model) {
@@ -54,11 +77,12 @@ double effective_bpw(const ModelSource& model) {
   return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
 }
 
-SampleSet evaluation_samples(Log& log, const ModelSource& original, const EvaluationOptions& options) {
+SampleSet evaluation_samples(Log& log, const ModelSource& original, const Tokenizer& tokenizer,
+                             const EvaluationOptions& options) {
   SampleSet samples = make_samples({options.text, embedded_evaluation_text(), "llm-quantize-evaluation",
                                     options.ctx, options.chunks, original.spec().context_length},
-                                   *make_tokenizer(original.vocabulary()), log);
-  if (scored_range(samples.ctx).begin == scored_range(samples.ctx).end) {
+                                   tokenizer, log);
+  if (scored_range(samples.ctx).size() == 0) {
     throw Error(ExitCode::invalid_arguments, "--ctx must be at least 4", "The default is 512");
   }
   if (samples.samples.size() < kFewChunks) {
@@ -71,73 +95,137 @@ SampleSet evaluation_samples(Log& log, const ModelSource& original, const Evalua
 struct Evaluation {
   std::unique_ptr<ModelSource> original;
   std::vector<std::unique_ptr<ModelSource>> candidates;
-  SampleSet samples;  ///< empty when no metric needs a pass
+  std::vector<fs::path> paths;           ///< of the candidates
+  std::unique_ptr<Tokenizer> tokenizer;  ///< null when no metric needs a pass
+  SampleSet samples;                     ///< empty then
 };
 
 /// Collective.
-Evaluation open_evaluation(const StageContext& context, const std::filesystem::path& original,
-                           const std::vector<std::filesystem::path>& candidates,
-                           const EvaluationOptions& options, bool with_samples) {
+Evaluation open_evaluation(const StageContext& context, const fs::path& original,
+                           const std::vector<fs::path>& candidates, const EvaluationOptions& options,
+                           bool with_samples) {
   Evaluation evaluation;
+  evaluation.paths = candidates;
   context.log.status(fmt::format("Loading model: {}", original.string()));
   context.comm.together("open the models", [&] {
     evaluation.original = open_model(original);
-    for (const std::filesystem::path& candidate : candidates) {
+    for (const fs::path& candidate : candidates) {
       evaluation.candidates.push_back(open_model(candidate));
       check_pair(*evaluation.original, original, *evaluation.candidates.back(), candidate);
     }
-    if (with_samples) evaluation.samples = evaluation_samples(context.log, *evaluation.original, options);
+    if (!with_samples) return;
+    Vocabulary vocabulary = evaluation.original->vocabulary();
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+      check_tokens(vocabulary, original, evaluation.candidates[i]->vocabulary(), candidates[i]);
+    evaluation.tokenizer = make_tokenizer(std::move(vocabulary));
+    evaluation.samples =
+        evaluation_samples(context.log, *evaluation.original, *evaluation.tokenizer, options);
   });
   return evaluation;
 }
 
-/// Collective: the figures of all candidates; those made of scores on rank 0 only.
-std::vector<QualityResult> evaluate(const StageContext& context, const Evaluation& evaluation,
-                                    const std::filesystem::path& original,
-                                    const std::vector<std::filesystem::path>& candidates) {
-  std::vector<QualityResult> results(candidates.size());
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    const ModelSource& model = *evaluation.candidates[i];
-    results[i].original = original;
-    results[i].quantized = candidates[i];
-    results[i].effective_bpw = effective_bpw(model);
-    results[i].file_bytes = std::filesystem::is_regular_file(candidates[i])
-                                ? std::filesystem::file_size(candidates[i])
-                                : model.stored_bytes();
-    results[i].compression_ratio =
-        static_cast<double>(results[i].file_bytes) / static_cast<double>(evaluation.original->stored_bytes());
-    results[i].chunks = evaluation.samples.samples.size();
-    results[i].ctx = evaluation.samples.ctx;
-    results[i].dataset = evaluation.samples.dataset_name;
-  }
-  if (evaluation.samples.samples.empty()) return results;
+/// What follows from the files alone.
+QualityResult describe_candidate(const Evaluation& evaluation, std::size_t index, const fs::path& original) {
+  const ModelSource& model = *evaluation.candidates[index];
+  QualityResult result;
+  result.original = original;
+  result.quantized = evaluation.paths[index];
+  result.effective_bpw = effective_bpw(model);
+  result.file_bytes =
+      fs::is_regular_file(result.quantized) ? fs::file_size(result.quantized) : model.stored_bytes();
+  result.compression_ratio =
+      static_cast<double>(result.file_bytes) / static_cast<double>(evaluation.original->stored_bytes());
+  result.chunks = evaluation.samples.samples.size();
+  result.ctx = evaluation.samples.ctx;
+  result.dataset = evaluation.samples.dataset_name;
+  return result;
+}
+
+/// Collective: the figures made of scores, on rank 0.
+PassSeconds evaluate(const StageContext& context, const Evaluation& evaluation,
+                     std::vector<QualityResult>& results, std::vector<LayerStatistics>* statistics) {
   context.log.status("Computing quality metrics...");
   std::vector<Candidate> models;
-  for (const auto& model : evaluation.candidates) models.push_back({model.get(), std::nullopt});
-  const auto scores = evaluate_candidates(context, evaluation.samples, *evaluation.original, models);
-  if (!context.comm.is_root()) return results;
-  for (std::size_t i = 0; i < results.size(); ++i) results[i].metrics = summarize_scores(scores[i]);
-  return results;
+  for (std::size_t i = 0; i < results.size(); ++i)
+    models.push_back({evaluation.candidates[i].get(), std::nullopt, evaluation.paths[i].string()});
+  const std::vector<std::uint8_t> ends = sentence_ends(*evaluation.tokenizer);
+  const EvaluationScores scores = evaluate_candidates(context, evaluation.samples, *evaluation.original,
+                                                      models, {{}, ends, statistics});
+  if (!context.comm.is_root()) return {};
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const CandidateScores& found = scores.candidates[i];
+    results[i].metrics = found.summary.metrics();
+    results[i].positions = found.summary.along_positions(evaluation.samples.ctx);
+    results[i].sentences = describe_sentences(*evaluation.tokenizer, evaluation.samples, found.worst);
+  }
+  return {1e-9 * static_cast<double>(scores.cost.original_nanoseconds),
+          1e-9 * static_cast<double>(scores.cost.candidate_nanoseconds)};
+}
+
+/// Collective; complete on rank 0, which alone reads the files.
+QualityIdentity identify(const StageContext& context, const Evaluation& evaluation,
+                         const QualityOptions& options) {
+  QualityIdentity identity;
+  context.comm.together("hash the models", [&] {
+    if (!context.comm.is_root()) return;
+    identity = {LLMQ_VERSION,
+                "sha256:" + hash_model(*evaluation.original, options.original),
+                "sha256:" + hash_model(*evaluation.candidates.front(), options.quantized),
+                "sha256:" + evaluation.samples.dataset_hash,
+                options.ctx,
+                options.chunks};
+  });
+  return identity;
+}
+
+/// Collective: a report of the same contents that stands beside the file, everywhere or nowhere. Complete on rank 0.
+std::optional<QualityResult> reuse(const StageContext& context, const QualityOptions& options,
+                                   const QualityIdentity& identity) {
+  std::optional<QualityResult> found;
+  std::uint64_t any = 0;
+  context.comm.together("look for a report", [&] {
+    if (context.comm.is_root() && options.reuse) found = find_report(context.log, options, identity);
+    any = found ? 1 : 0;
+  });
+  context.comm.broadcast(std::span(&any, 1), 0, "share whether there is a report");
+  if (any != 0 && !found) found.emplace();
+  return found;
+}
+
+void tell_perplexity(Log& log, const QualityMetrics& metrics) {
+  log.status(fmt::format("Perplexity: {:.3f} → {:.3f} ({:+.1f}%)", metrics.perplexity_original,
+                         metrics.perplexity_quantized, metrics.perplexity_delta_pct));
 }
 
 }  // namespace
+
+fs::path quality_report_path(const fs::path& quantized) {
+  return fs::path(quantized).replace_extension(".qreport");
+}
 
 QualityResult run_quality(const StageContext& context, const QualityOptions& options) {
   const auto start = Clock::now();
   const Evaluation evaluation =
       open_evaluation(context, options.original, {options.quantized}, options, true);
-  QualityResult result = evaluate(context, evaluation, options.original, {options.quantized}).front();
+  const QualityIdentity identity = identify(context, evaluation, options);
+  if (std::optional<QualityResult> found = reuse(context, options, identity)) {
+    if (context.comm.is_root()) tell_perplexity(context.log, found->metrics);
+    return std::move(*found);
+  }
+  std::vector<QualityResult> results = {describe_candidate(evaluation, 0, options.original)};
+  QualityResult& result = results.front();
+  result.identity = identity;
+  std::vector<LayerStatistics> statistics;
+  result.passes = evaluate(context, evaluation, results, options.include_layers ? &statistics : nullptr);
   if (options.include_layers) {
-    compare_weights(context, *evaluation.original, *evaluation.candidates[0], result.tensor_errors,
-                    result.layer_errors);
+    compare_weights(context, *evaluation.original, *evaluation.candidates[0],
+                    share_importance(context.comm, evaluation.original->spec(), statistics),
+                    result.tensor_errors, result.layer_errors);
   }
+  result.timestamp = utc_now();
   result.seconds = seconds_since(start);
-  if (context.comm.is_root()) {
-    context.log.status(fmt::format("Perplexity: {:.3f} → {:.3f} ({:+.1f}%)",
-                                   result.metrics.perplexity_original, result.metrics.perplexity_quantized,
-                                   result.metrics.perplexity_delta_pct));
-  }
-  return result;
+  if (context.comm.is_root()) tell_perplexity(context.log, result.metrics);
+  return std::move(result);
 }
 
 CompareResult run_compare(const StageContext& context, const CompareOptions& options) {
@@ -147,10 +235,25 @@ CompareResult run_compare(const StageContext& context, const CompareOptions& opt
   CompareResult result;
   result.original = options.original;
   result.metrics = options.metrics;
-  result.candidates = evaluate(context, evaluation, options.original, options.quantized);
+  for (std::size_t i = 0; i < options.quantized.size(); ++i)
+    result.candidates.push_back(describe_candidate(evaluation, i, options.original));
+  std::vector<LayerStatistics> statistics;
+  const bool layers = options.include_layers;
+  if (options.metrics.need_pass())
+    result.passes = evaluate(context, evaluation, result.candidates, layers ? &statistics : nullptr);
+  if (layers) {
+    ColumnImportance importance;
+    if (!statistics.empty())
+      importance = share_importance(context.comm, evaluation.original->spec(), statistics);
+    for (std::size_t i = 0; i < result.candidates.size(); ++i) {
+      compare_weights(context, *evaluation.original, *evaluation.candidates[i], importance,
+                      result.candidates[i].tensor_errors, result.candidates[i].layer_errors);
+    }
+  }
   result.chunks = evaluation.samples.samples.size();
   result.ctx = evaluation.samples.ctx;
   result.dataset = evaluation.samples.dataset_name;
+  result.timestamp = utc_now();
   result.seconds = seconds_since(start);
   context.log.status(fmt::format("Complete: {} candidates compared", result.candidates.size()));
   return result;

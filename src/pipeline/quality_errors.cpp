@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -33,7 +34,8 @@ std::vector<Piece> cut_pieces(const ModelSource& quantized) {
   return pieces;
 }
 
-ErrorSums measure_piece(const ModelSource& original, const ModelSource& quantized, const Piece& piece) {
+ErrorSums measure_piece(const ModelSource& original, const ModelSource& quantized,
+                        const ColumnImportance& importance, const Piece& piece) {
   const ModelTensor& candidate = quantized.tensors()[piece.tensor];
   const ModelTensor* reference = original.find(candidate.name);
   // A file may spell out an output matrix that the original ties to the embedding.
@@ -47,7 +49,8 @@ ErrorSums measure_piece(const ModelSource& original, const ModelSource& quantize
   std::vector<float> y(x.size());
   original.read_rows(*reference, piece.row, piece.rows, RowOrder::gguf, x);
   quantized.read_rows(candidate, piece.row, piece.rows, RowOrder::gguf, y);
-  return measure_error(x, y);
+  const auto columns = importance.find(candidate.name);
+  return columns == importance.end() ? measure_error(x, y) : measure_error(x, y, columns->second);
 }
 
 /// "blk.3.attn_q.weight" -> "model.layers.3.self_attn"; empty for norms and tensors outside the layers.
@@ -55,6 +58,10 @@ std::string layer_name(const ModelTensor& tensor) {
   if (tensor.layer < 0 || tensor.name.ends_with("_norm.weight")) return {};
   const bool attention = tensor.name.find(".attn_") != std::string::npos;
   return fmt::format("model.layers.{}.{}", tensor.layer, attention ? "self_attn" : "mlp");
+}
+
+std::optional<double> weighted_error(const ErrorSums& sums) {
+  return sums.weighted_original_sq > 0 ? std::optional(sums.weighted_error()) : std::nullopt;
 }
 
 struct LayerSums {
@@ -65,8 +72,31 @@ struct LayerSums {
 
 }  // namespace
 
+ColumnImportance share_importance(const Communicator& comm, const ModelSpec& spec,
+                                  std::vector<LayerStatistics>& statistics) {
+  ColumnImportance importance;
+  for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) {
+    std::array<std::vector<double>, kLayerInputs> inputs;
+    for (std::size_t i = 0; i < kLayerInputs; ++i) {
+      const auto which = static_cast<MatmulInput>(i);
+      inputs[i].resize(input_width(spec, which));
+      if (comm.is_root()) {
+        const InputAccumulator& input = statistics[layer].input(which);
+        for (std::size_t column = 0; column < inputs[i].size(); ++column)
+          inputs[i][column] =
+              from_fixed(input.sum_sq[column], kSumFractionBits) / static_cast<double>(input.count);
+      }
+      comm.broadcast(std::span(inputs[i]), 0, "share importance");
+    }
+    for (const LayerWeight& weight : kLayerWeights)
+      importance[fmt::format("blk.{}.{}", layer, weight.name)] = inputs[static_cast<std::size_t>(weight.input)];
+  }
+  return importance;
+}
+
 void compare_weights(const StageContext& context, const ModelSource& original, const ModelSource& quantized,
-                     std::vector<TensorError>& tensors, std::vector<LayerError>& layers) {
+                     const ColumnImportance& importance, std::vector<TensorError>& tensors,
+                     std::vector<LayerError>& layers) {
   const std::vector<Piece> pieces = cut_pieces(quantized);
   const auto rank = static_cast<std::size_t>(context.comm.rank());
   const auto ranks = static_cast<std::size_t>(context.comm.size());
@@ -74,7 +104,7 @@ void compare_weights(const StageContext& context, const ModelSource& original, c
   std::vector<ErrorSums> mine(share);
   context.comm.together("compare weights", [&] {
     parallel_for(share, context.threads, [&](std::size_t i, std::size_t) {
-      mine[i] = measure_piece(original, quantized, pieces[rank + i * ranks]);
+      mine[i] = measure_piece(original, quantized, importance, pieces[rank + i * ranks]);
     });
   });
   const auto gathered = context.comm.gather(std::span<const ErrorSums>(mine), "collect weight errors");
@@ -86,8 +116,9 @@ void compare_weights(const StageContext& context, const ModelSource& original, c
   for (std::size_t index = 0; index < sums.size(); ++index) {
     const ModelTensor& tensor = quantized.tensors()[index];
     const double bits = bits_per_weight(tensor.stored_type);
-    tensors.push_back({tensor.name, std::string(type_name(tensor.stored_type)), bits, sums[index].mse(),
-                       sums[index].max_error, sums[index].cosine()});
+    tensors.push_back({tensor.name, std::string(type_name(tensor.stored_type)), tensor.elements(), bits,
+                       sums[index].mse(), sums[index].max_error, sums[index].cosine(),
+                       weighted_error(sums[index])});
     const std::string name = layer_name(tensor);
     if (name.empty()) continue;
     auto group =
@@ -98,7 +129,8 @@ void compare_weights(const StageContext& context, const ModelSource& original, c
   }
   for (const LayerSums& group : groups) {
     layers.push_back({group.name, group.sums.mse(), group.sums.max_error,
-                      8.0 * static_cast<double>(group.bytes) / static_cast<double>(group.sums.count)});
+                      8.0 * static_cast<double>(group.bytes) / static_cast<double>(group.sums.count),
+                      group.sums.cosine(), weighted_error(group.sums)});
   }
 }
 

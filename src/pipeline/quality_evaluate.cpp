@@ -143,7 +143,7 @@ EvaluationScores evaluate_candidates(const StageContext& context, const SampleSe
   EvaluationScores scores;
   for (const CandidateScores& one : found.candidates) scores.candidates.push_back(join_ranks(context.comm, one));
   std::array cost = {found.cost.original_nanoseconds, found.cost.candidate_nanoseconds};
-  context.comm.reduce_to_root(std::span(cost), comm::ReduceOp::sum, "add up the cost of the passes");
+  context.comm.reduce_to_root(std::span<std::int64_t>(cost), comm::ReduceOp::sum, "add up the cost of the passes");
   scores.cost = {cost[0], cost[1]};
   if (extras.statistics == nullptr) return scores;
   for (std::uint32_t layer = 0; layer < original.spec().n_layers; ++layer)

@@ -43,10 +43,6 @@ std::string canonical_level(const std::string& level) {
   return equals_ignore_case(level, "dynamic") ? "dynamic" : std::string(require_level(level).name);
 }
 
-fs::path quality_report_path(const fs::path& output) {
-  return fs::path(output).replace_extension(".qreport");
-}
-
 fs::path output_path(const QuantizeOptions& options, std::string_view level) {
   if (options.output_name.find('/') != std::string::npos) {
     throw Error(ExitCode::invalid_arguments,

@@ -16,7 +16,7 @@ figures="perplexity_original perplexity_quantized perplexity_delta_pct effective
 # value KEY FILE: of the N-th occurrence (default 1)
 value() { grep -o "\"$1\": [^,]*" "$2" | sed -n "${3:-1}p" | sed 's/[ }]*$//'; }
 compare() { local ranks=$1 file=$2; shift 2; on "$ranks" --format json quality compare "$model" "${candidates[@]}" "${sample[@]}" "$@" > "$file"; }
-without_times() { grep -v 'timestamp\|duration_seconds' "$1"; }
+without_times() { grep -v 'timestamp\|duration_seconds\|cpu_seconds' "$1"; }
 
 compare 1 one.json -o written.qreport
 position=0
@@ -50,8 +50,9 @@ done
 
 # The table: one row a candidate, in the order given. The CSV: a header and one row a candidate, the JSON's numbers.
 on 1 quality compare "$model" "${candidates[@]}" "${sample[@]}" > table.txt
-[ "$(grep -c '\.gguf ' table.txt)" = 3 ] || { cat table.txt; fail "not one row a candidate"; }
-[ "$(grep -o '^[A-Z0-9_]*\.gguf' table.txt | tr '\n' ' ')" = "Q4_0.gguf Q8_0.gguf Q4_K_S.gguf " ] || fail "another order"
+[ "$(grep -o '^Q[A-Z0-9_]*' table.txt | tr '\n' ' ')" = "Q4_0 Q8_0 Q4_K_S " ] || { cat table.txt; fail "rows, or their order"; }
+grep -qx 'candidates: \*\.gguf' table.txt || { cat table.txt; fail "nothing said about the rest of the names"; }
+[ "$(wc -L < table.txt)" -le 100 ] || fail "the table is wider than 100 columns"
 on 1 quality compare "$model" "${candidates[@]}" "${sample[@]}" --format csv -o written.csv > printed.csv
 cmp -s printed.csv written.csv || fail "the written CSV differs from the printed one"
 [ "$(wc -l < printed.csv)" = 4 ] || fail "the CSV has not four lines"
@@ -87,7 +88,6 @@ expect 2 quality compare "$model" "${candidates[@]}" --text a --calibration-data
 expect 2 quality compare "$model" "${candidates[@]}" --chunks 3 --calibration-samples 3
 expect 2 quality compare "$model" "${candidates[@]}" -o out.txt
 expect 2 quality compare "$model" "${candidates[@]}" -o /proc/nowhere/out.json
-expect 8 quality compare "$model" "${candidates[@]}" -o out.html
 expect 3 quality compare "$model" Q4_0.gguf nowhere.gguf
 expect 6 quality compare "$model" "$LLMQ_TEST_DATA/stories260k"
 expect 15 quality compare "$model" "${candidates[@]}" --text nowhere.txt

@@ -33,4 +33,7 @@ std::string join_some(std::span<const std::string> words, std::size_t most = 5);
 /// Seconds as "18:45" or "1:02:03".
 std::string format_duration(double seconds);
 
+/// Now, as ISO 8601 in UTC: "2026-01-31T12:00:00Z".
+std::string utc_now();
+
 }  // namespace llmq

@@ -12,4 +12,7 @@ std::string_view embedded_layer_bits_schema() noexcept;
 /// Draft 7, of .dqprofile files (docs/profiles.md).
 std::string_view embedded_dqprofile_schema() noexcept;
 
+/// Draft 7, of .qreport files (docs/formats/qreport.md).
+std::string_view embedded_qreport_schema() noexcept;
+
 }  // namespace llmq

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "llmq/pipeline/stage_context.hpp"
-#include "llmq/quality/scores.hpp"
+#include "llmq/report/quality_report.hpp"
 
 namespace llmq {
 
@@ -24,64 +24,18 @@ struct QualityOptions : EvaluationOptions {
   std::filesystem::path original;
   std::filesystem::path quantized;
   bool include_layers = false;  ///< also compare weights, tensor by tensor
-};
-
-struct TensorError {
-  std::string name;
-  std::string type;
-  double bit_width = 0;
-  double mse = 0;
-  double max_error = 0;
-  double cosine = 1;
-};
-
-struct LayerError {
-  std::string layer_name;  ///< "model.layers.0.self_attn", "model.layers.0.mlp"
-  double mse = 0;
-  double max_error = 0;
-  double bit_width = 0;
-};
-
-struct QualityResult {
-  std::filesystem::path original;
-  std::filesystem::path quantized;
-  QualityMetrics metrics;
-  double effective_bpw = 0;
-  double compression_ratio = 0;
-  std::uint64_t file_bytes = 0;
-  std::uint64_t chunks = 0;
-  std::uint64_t ctx = 0;
-  std::string dataset;
-  std::vector<LayerError> layer_errors;
-  std::vector<TensorError> tensor_errors;
-  double seconds = 0;
-};
-
-/// The groups of figures that `quality compare` shows.
-struct MetricSet {
-  bool perplexity = true;
-  bool size = true;
-  bool bpw = true;
-  bool kld = true;
-  /// False when the figures follow from the files alone and no model has to run.
-  bool need_pass() const noexcept { return perplexity || kld; }
+  bool reuse = true;            ///< take what a report beside the file says, where it is of the same content
 };
 
 struct CompareOptions : EvaluationOptions {
   std::filesystem::path original;
   std::vector<std::filesystem::path> quantized;  ///< at least one; results keep this order
   MetricSet metrics;
+  bool include_layers = false;  ///< also compare weights, tensor by tensor
 };
 
-struct CompareResult {
-  std::filesystem::path original;
-  std::vector<QualityResult> candidates;  ///< layer_errors and tensor_errors are empty
-  MetricSet metrics;
-  std::uint64_t chunks = 0;  ///< 0 when no model ran
-  std::uint64_t ctx = 0;
-  std::string dataset;
-  double seconds = 0;
-};
+/// Beside the file: "out/model-Q4_K_M.gguf" -> "out/model-Q4_K_M.qreport".
+std::filesystem::path quality_report_path(const std::filesystem::path& quantized);
 
 /// Collective. The result is complete on rank 0. @throws Error with the contract's codes.
 QualityResult run_quality(const StageContext& context, const QualityOptions& options);

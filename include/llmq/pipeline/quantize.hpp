@@ -121,9 +121,6 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
 std::filesystem::path quantized_path(const std::filesystem::path& model, std::string_view level,
                                      const std::filesystem::path& directory, const std::string& name);
 
-/// Beside the file: "out/model-Q4_K_M.gguf" -> "out/model-Q4_K_M.qreport".
-std::filesystem::path quality_report_path(const std::filesystem::path& output);
-
 /// "q4_k_m" -> "Q4_K_M", "ternary" -> "TQ1_0", "Dynamic" -> "dynamic".
 /// @throws Error(invalid_arguments) for an unknown level, Error(unsupported_conversion) for one without
 /// encoders.

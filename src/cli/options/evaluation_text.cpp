@@ -1,5 +1,7 @@
 #include "cli/options/evaluation_text.hpp"
 
+#include <fmt/format.h>
+
 #include "llmq/core/error.hpp"
 
 #include "cli/options/value_types.hpp"
@@ -33,6 +35,16 @@ void EvaluationTextParser::apply(std::optional<std::filesystem::path>& text, std
   if (!text_.empty()) text = text_;
   if (!calibration_data_.empty()) text = calibration_data_;
   chunks = chunks_.value_or(calibration_samples_.value_or(chunks));
+}
+
+void require_report_extension(const std::string& output) {
+  if (output.empty()) return;
+  for (const char* extension : {".json", ".qreport", ".csv", ".html"}) {
+    if (output.ends_with(extension)) return;
+  }
+  throw Error(ExitCode::invalid_arguments,
+              fmt::format("--output {}: the extension must be .json, .qreport, .csv or .html", output),
+              "The extension decides the form of the file");
 }
 
 CLI::App& quality_group(CLI::App& root) {

@@ -24,6 +24,9 @@ class EvaluationTextParser {
   std::optional<std::uint64_t> calibration_samples_;
 };
 
+/// Of --output of both quality commands. @throws Error(invalid_arguments) for other extensions.
+void require_report_extension(const std::string& output);
+
 /// `quality` only holds its subcommands; the first of them to be added makes it.
 CLI::App& quality_group(CLI::App& root);
 

@@ -36,18 +36,6 @@ MetricSet chosen_metrics(const std::string& list) {
   return set;
 }
 
-void check_output(const std::string& output) {
-  if (output.empty()) return;
-  if (output.ends_with(".html")) {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("--output {}: HTML is not supported yet", output), "Use .json, .qreport or .csv");
-  }
-  if (output.ends_with(".json") || output.ends_with(".qreport") || output.ends_with(".csv")) return;
-  throw Error(ExitCode::invalid_arguments,
-              fmt::format("--output {}: the extension must be .json, .qreport or .csv", output),
-              "The extension decides the form of the file");
-}
-
 class QualityCompareParser final : public CommandParser {
  public:
   explicit QualityCompareParser(CommandTree tree);
@@ -88,7 +76,7 @@ void QualityCompareParser::add_options(Invocation& invocation) {
   text_.add_options(app(), options.ctx);
   app()
       .add_option("-o,--output", invocation.compare_output,
-                  "Also write the comparison to this .json, .qreport or .csv file")
+                  "Also write the comparison to this .json, .qreport, .csv or .html file")
       ->type_name(kFileValue);
 }
 
@@ -96,7 +84,7 @@ void QualityCompareParser::finish(Invocation& invocation) const {
   invocation.command = Command::quality_compare;
   text_.apply(invocation.compare.text, invocation.compare.chunks);
   invocation.compare.metrics = chosen_metrics(metrics_);
-  check_output(invocation.compare_output);
+  require_report_extension(invocation.compare_output);
 }
 
 }  // namespace

@@ -1,7 +1,3 @@
-#include <fmt/format.h>
-
-#include "llmq/core/error.hpp"
-
 #include "cli/options/commands.hpp"
 #include "cli/options/evaluation_text.hpp"
 #include "cli/options/value_types.hpp"
@@ -29,8 +25,7 @@ QualityReportParser::QualityReportParser(CommandTree tree)
       "  llm-quantize quality report ./Llama-3.2-1B Llama-3.2-1B-Q4_K_M.gguf\n"
       "  llm-quantize quality report ./Llama-3.2-1B Llama-3.2-1B-Q4_K_M.gguf --text wiki.test.raw --chunks "
       "100\n"
-      "  mpirun -n 4 llm-quantize quality report base-F16.gguf base-Q6_K.gguf --include-layers --format "
-      "json");
+      "  mpirun -n 4 llm-quantize quality report base-F16.gguf base-Q6_K.gguf -o q6.html");
 }
 
 void QualityReportParser::add_options(Invocation& invocation) {
@@ -45,18 +40,14 @@ void QualityReportParser::add_options(Invocation& invocation) {
                  "Also compare the weights, by layer and by tensor");
   app()
       .add_option("-o,--output", invocation.quality_output,
-                  "Also write the report to this .json or .qreport file")
+                  "Also write the report to this .json, .qreport, .csv or .html file")
       ->type_name(kFileValue);
 }
 
 void QualityReportParser::finish(Invocation& invocation) const {
   invocation.command = Command::quality_report;
   text_.apply(invocation.quality.text, invocation.quality.chunks);
-  const std::string& output = invocation.quality_output;
-  if (!output.empty() && !output.ends_with(".json") && !output.ends_with(".qreport")) {
-    throw Error(ExitCode::invalid_arguments,
-                fmt::format("--output {}: the extension must be .json or .qreport", output), "");
-  }
+  require_report_extension(invocation.quality_output);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "llmq/model/source.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
+#include "pipeline/content_hash.hpp"
 #include "pipeline/job/job_steps.hpp"
 
 namespace llmq::job {
@@ -19,45 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
-
-std::string hash_file(const fs::path& path, ExitCode code) {
-  if (fs::is_directory(path))
-    throw Error(code, fmt::format("{}: is a directory, a file was expected", path.string()));
-  const File file(path, File::Mode::read, static_cast<int>(code));
-  const std::uint64_t size = file.size();
-  Sha256 hash;
-  std::vector<std::byte> piece;
-  for (std::uint64_t at = 0; at < size; at += piece.size()) {
-    piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(kPieceBytes, size - at)));
-    file.read_at(piece, at);
-    hash.update(piece);
-  }
-  return hash.hex();
-}
-
-/// Tokenizer, templates and settings: what stands beside the weights and may reach a result.
-std::vector<fs::path> texts_beside_weights(const fs::path& directory) {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    const std::string extension = entry.path().extension().string();
-    const bool text =
-        extension == ".json" || extension == ".model" || extension == ".txt" || extension == ".jinja";
-    if (text && entry.is_regular_file()) files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-std::string hash_model(const fs::path& path) {
-  const std::unique_ptr<ModelSource> source = open_model(path);  // a sound model, or its typed error
-  if (!fs::is_directory(path)) return hash_file(path, ExitCode::model_not_found);
-  Sha256 hash;
-  hash.field(source->fingerprint());
-  for (const fs::path& file : texts_beside_weights(path))
-    hash.field(file.filename().string()).field(hash_file(file, ExitCode::model_not_found));
-  return hash.hex();
-}
+/// A sound model, or its typed error.
+std::string hash_model_at(const fs::path& path) { return hash_model(*open_model(path), path); }
 
 std::string key_of(const char* kind, const fs::path& path) {
   return kind + fs::absolute(path).lexically_normal().string();
@@ -98,7 +62,7 @@ const std::string& ContentIndex::file(const fs::path& path, ExitCode code) {
 
 const std::string& ContentIndex::model(const fs::path& path) {
   const auto [found, is_new] = hashes_.emplace(key_of("model ", path), "");
-  if (found->second.empty()) found->second = hash_model(path);
+  if (found->second.empty()) found->second = hash_model_at(path);
   return found->second;
 }
 
