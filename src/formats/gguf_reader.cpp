@@ -56,6 +56,11 @@ class HeadReader {
   [[noreturn]] void fail(std::string reason) const {
     throw FormatError(code_, file_.path().string(), position_, std::move(reason));
   }
+  /// The file may well be sound, but is of a kind this program cannot read. An imatrix is never of one.
+  [[noreturn]] void unsupported(std::string reason, std::string suggestion) const {
+    throw FormatError(code_ == ExitCode::validation ? ExitCode::unsupported_conversion : code_,
+                      file_.path().string(), position_, std::move(reason), std::move(suggestion));
+  }
 
  private:
   void refill() {
@@ -200,7 +205,10 @@ GgufTensorInfo read_tensor_info(HeadReader& in) {
   }
   const auto id = in.value<std::uint32_t>("a tensor type");
   const auto type = ggml_type_from_id(id);
-  if (!type) in.fail(fmt::format("tensor {} has type {}, which is unknown or removed", info.name, id));
+  if (!type) {
+    in.unsupported(fmt::format("tensor {} has type {}, which is unknown or removed", info.name, id),
+                   "Another program's own type, or a damaged file: use one with the types of docs/formats/blocks.md");
+  }
   info.type = *type;
   info.offset_bytes = in.value<std::uint64_t>("a tensor offset");
   try {
