@@ -131,5 +131,5 @@ echo short > short.txt
 expect 15 quality report "$model" q4.gguf --text short.txt
 expect 15 quality report "$model" q4.gguf --text nowhere.txt
 expect 2 quality report "$model" q4.gguf "${sample[@]}" -o report.pdf
-! ls *.qreport *.partial > /dev/null 2>&1 || fail "something was left behind"
+! ls ./*.qreport ./*.partial > /dev/null 2>&1 || fail "something was left behind"
 echo "reports hold; $conditions conditions have their code"

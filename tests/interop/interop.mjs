@@ -1,5 +1,5 @@
 // Stock llama.cpp as the judge: it must load every file we write, see the same token ids, and agree with our
-// perplexity and KL divergence. Run by ctest with LLMQ_BIN, LLMQ_PRINT_IDS and LLMQ_TEST_DATA set.
+// perplexity (quality.sh does so with many more scores, and with KL divergence). Run by ctest with LLMQ_BIN, LLMQ_PRINT_IDS and LLMQ_TEST_DATA set.
 import assert from "node:assert/strict";
 import {execFileSync} from "node:child_process";
 import fs from "node:fs";
@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import {getLlama} from "node-llama-cpp";
 import {copyCheckpoint, readTensors, withBiases, writeShards} from "./checkpoints.mjs";
-import {divergence, evaluate, perplexity} from "./probabilities.mjs";
+import {evaluate, perplexity} from "./probabilities.mjs";
 
 const {LLMQ_BIN: tool, LLMQ_PRINT_IDS: printIds, LLMQ_TEST_DATA: data, LLMQ_TEXT: codeText} = process.env;
 const storyText = path.join(data, "text", "story.txt");   // what the stories models were trained on
@@ -59,14 +59,6 @@ async function checkModel(source, text, ctx, count, judged, levels) {
         within(report.perplexity_original, perplexity(base), 0.002, `${name} perplexity of the original`);
         const plain = ["F32", "F16", "BF16"].includes(level);
         within(report.perplexity_quantized, perplexity(stock), plain ? 0.002 : 0.01, `${name} ${level} perplexity`);
-        if (plain) continue;
-        // Stock kernels round activations for quantized weights: exactness shows on the file expanded to F32.
-        ours("quantize", file(level), "gguf", "-q", "F32", "--allow-requantize", "--force", "-o", work, "-n", "expanded");
-        const expanded = await evaluate(llama, path.join(work, "expanded.gguf"), chunks);
-        within(report.perplexity_quantized, perplexity(expanded), 0.002, `${name} ${level} expanded perplexity`);
-        const kld = divergence(base, expanded);
-        console.log(`${name} ${level} KL divergence: ours ${report.kld_mean}, stock ${kld}`);
-        assert.ok(Math.abs(report.kld_mean - kld) <= Math.max(0.02 * kld, 1e-4), `${name} ${level}: KL divergence differs`);
     }
 }
 
@@ -81,13 +73,13 @@ function biasedShards() {
 }
 
 try {
-    await checkModel(path.join(data, "pebble"), codeText, 256, 4, ["F32", "F16", "Q8_0", "Q4_K_M", "Q6_K"], allLevels);
-    await checkModel(path.join(data, "stories260k"), storyText, 128, 5, ["F32", "Q8_0", "Q4_K_M"], allLevels);
-    await checkModel(path.join(data, "stories260k-wide256"), storyText, 128, 5, ["F32", "Q4_K_M", "Q5_K_M"], allLevels);
+    await checkModel(path.join(data, "pebble"), codeText, 256, 1, ["F32", "Q8_0"], allLevels);
+    await checkModel(path.join(data, "stories260k"), storyText, 128, 2, ["F32", "Q8_0"], allLevels);
+    await checkModel(path.join(data, "stories260k-wide256"), storyText, 128, 2, ["F32", "Q4_K_M"], allLevels);
     await checkModel(variant("llama3", {rope_theta: 500000, rope_scaling: {rope_type: "llama3", factor: 8,
-        low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64}}), codeText, 256, 2, ["F32"], ["F32"]);
-    await checkModel(variant("linear", {rope_scaling: {type: "linear", factor: 2}}), codeText, 256, 2, ["F32"], ["F32"]);
-    await checkModel(biasedShards(), codeText, 256, 2, ["F32", "Q8_0"], ["F32", "Q8_0"]);
+        low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64}}), codeText, 256, 1, ["F32"], ["F32"]);
+    await checkModel(variant("linear", {rope_scaling: {type: "linear", factor: 2}}), codeText, 256, 1, ["F32"], ["F32"]);
+    await checkModel(biasedShards(), codeText, 256, 1, ["F32", "Q8_0"], ["F32", "Q8_0"]);
     console.log("stock llama.cpp agrees");
 } finally {
     fs.rmSync(work, {recursive: true, force: true});
