@@ -65,6 +65,25 @@ again q4.gguf && ! reused || fail "a malformed report was read back"
 grep -q 'q4.qreport is not used: .*/metrics/kld_mean: expected a number' log.txt || { cat log.txt; fail "the malformed report is not named"; }
 rm q4.qreport
 
+# A vocabulary of 150,000: logits exist for a few positions at a time and heads one a model, within the limit given, and
+# the limit changes no figure.
+mkdir wide && cp "$model"/tokenizer* wide/ && sed 's/"vocab_size": *[0-9]*/"vocab_size": 150000/' "$model/config.json" > wide/config.json
+"$LLMQ_MAKE_MODEL" big wide 2 256 768
+on 1 quantize big gguf -q Q4_K_M -n big > /dev/null
+on 1 quantize big gguf -q Q8_0 -n big8 > /dev/null
+peak() { python3 - "$LLMQ_BIN" --verbosity quiet --format json --threads 1 "$@" << 'PY'
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=open("peak.json", "w"))
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+PY
+}
+free=$(peak quality compare big big.gguf big8.gguf "${sample[@]}") && mv peak.json free.json
+bound=$(peak --mem-per-rank 900MB quality compare big big.gguf big8.gguf "${sample[@]}")
+[ "$(without_times free.json)" = "$(without_times peak.json)" ] || fail "a memory limit changes figures"
+[ "$LLMQ_SLOW" = 1 ] || [ "$bound" -le 900000000 ] || fail "$bound bytes with a limit of 900 MB"
+echo "vocabulary of 150,000: $((free / 1000000)) MB, $((bound / 1000000)) MB with a limit of 900 MB"
+rm -r big big.gguf big8.gguf wide
+
 # patch FILE WHAT: a copy of q4.gguf with one thing wrong.
 patch() { python3 - "$1" "$2" << 'PY'
 import struct, sys
