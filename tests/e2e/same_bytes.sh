@@ -22,10 +22,12 @@ for method in $methods; do
   done
 done
 
-for level in Q4_K_M Q2_K IQ1_M IQ3_XXS TQ1_0 Q8_0 F16; do
-  on 1 --threads 1 quantize "$model" gguf -q $level --imatrix reference.imatrix -n "reference-$level" > /dev/null
+levels="Q4_K_M Q2_K IQ1_M IQ3_XXS TQ1_0 Q8_0 F16" target_levels="Q4_K_M IQ1_M TQ1_0"
+[ "$LLMQ_SLOW" = 1 ] && levels="Q4_K_M IQ1_M TQ1_0" target_levels="IQ1_M"
+for level in $levels; do
+  on 1 --threads 1 quantize "$model" gguf -q "$level" --imatrix reference.imatrix -n "reference-$level" > /dev/null
   for ranks in 2 3 4; do
-    on $ranks --threads 2 quantize "$model" gguf -q $level --imatrix reference.imatrix -o "out$ranks" > /dev/null
+    on $ranks --threads 2 quantize "$model" gguf -q "$level" --imatrix reference.imatrix -o "out$ranks" > /dev/null
     same "reference-$level.gguf" "out$ranks/pebble-$level.gguf"
   done
 done
@@ -33,8 +35,8 @@ done
 targets=$("$LLMQ_BIN" --format json info --kernels | sed -n '/"usable"/,/]/p' | grep -o '[A-Z][A-Z0-9]*')
 [ -n "$targets" ] || fail "no instruction sets listed"
 for target in $targets; do
-  for level in Q4_K_M IQ1_M TQ1_0; do
-    LLM_QUANTIZE_KERNELS=$target on 1 quantize "$model" gguf -q $level --imatrix reference.imatrix -o "out-$target" > /dev/null
+  for level in $target_levels; do
+    LLM_QUANTIZE_KERNELS=$target on 1 quantize "$model" gguf -q "$level" --imatrix reference.imatrix -o "out-$target" > /dev/null
     same "reference-$level.gguf" "out-$target/pebble-$level.gguf"
   done
 done
