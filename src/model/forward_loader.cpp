@@ -4,11 +4,16 @@
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/parallel.hpp"
 #include "llmq/model/forward.hpp"
 
 #include "model/module_loader.hpp"
 
 namespace llmq {
+namespace {
+/// The module starts threads by this: it must be in every program that loads the module, used there or not.
+[[maybe_unused, gnu::used]] constexpr auto* kForTheModule = &parallel_for;
+}  // namespace
 
 std::unique_ptr<ForwardPass> make_forward_pass(const ModelSpec& spec) {
   if (spec.architecture != "llama") {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "llmq/model/kv_cache.hpp"
 #include "llmq/model/spec.hpp"
 
 namespace llmq {
@@ -95,6 +96,17 @@ class ForwardPass {
   /// logits [tokens, vocab] of hidden [tokens, hidden_size].
   virtual void run_head(const LayerWeights& head, std::span<const float> hidden,
                         std::span<float> logits) const = 0;
+  /// Advances hidden [all new tokens, hidden_size], sequence after sequence, through one layer: each token
+  /// sees its own sequence up to itself, and is added to its cache. Where a sequence stands among others, how
+  /// many tokens come at once and `threads` change no bit; the products are not those of run_layer, whose
+  /// bits may differ. By one thread of the program, which may start others.
+  virtual void extend_layer(const LayerWeights& layer, std::span<const SequenceRows> sequences,
+                            std::span<float> hidden, std::size_t threads) const = 0;
+  /// logits [rows, vocab] of hidden [rows, hidden_size]; the same promise.
+  virtual void extend_head(const LayerWeights& head, std::span<const float> hidden, std::span<float> logits,
+                           std::size_t threads) const = 0;
+  /// Bytes of scratch the two take beside hidden and logits, for sequences of up to `tokens`.
+  virtual std::uint64_t extend_scratch_bytes(std::size_t tokens, std::size_t threads) const noexcept = 0;
   /// `gradient` [tokens, hidden_size]: of the loss with respect to the layer's output, becomes that with
   /// respect to its input. `input` is the state before the layer; what lies between is computed again. The
   /// gradients of all matmul weights go by in tiles, so that none is ever whole in memory.

@@ -14,6 +14,7 @@
 #include "model/torch/attention.hpp"
 #include "model/torch/elementwise.hpp"
 #include "model/torch/elementwise_backward.hpp"
+#include "model/torch/extend.hpp"
 #include "model/torch/head_loss.hpp"
 #include "model/torch/layer.hpp"
 #include "model/torch/layer_backward.hpp"
@@ -139,6 +140,24 @@ class LlamaPass final : public ForwardPass {
     clock.matmul();
   }
 
+  void extend_layer(const LayerWeights& weights, std::span<const SequenceRows> sequences,
+                    std::span<float> hidden, std::size_t threads) const override {
+    extend_rows(extend_shape(), static_cast<const Layer&>(weights), rope_, sequences, hidden.data(), threads,
+                scratch_);
+  }
+
+  void extend_head(const LayerWeights& weights, std::span<const float> hidden, std::span<float> logits,
+                   std::size_t threads) const override {
+    const auto& head = static_cast<const Head&>(weights);
+    const ScratchPool::Lease lease(scratch_);
+    extend_product(head.output, final_norm(head, hidden, *lease), hidden.size() / spec_.hidden_size,
+                   logits.data(), Product::replace, threads);
+  }
+
+  std::uint64_t extend_scratch_bytes(std::size_t tokens, std::size_t threads) const noexcept override {
+    return 4 * extend_scratch_values(extend_shape(), tokens, threads);
+  }
+
   void backward_layer(const LayerWeights& weights, std::span<const float> input, std::span<float> gradient,
                       const GradientObserver& observer) const override {
     const ScratchPool::Lease lease(scratch_);
@@ -241,6 +260,10 @@ class LlamaPass final : public ForwardPass {
       inverse[c] = static_cast<float>(frequency);
     }
     return inverse;
+  }
+
+  ExtendShape extend_shape() const noexcept {
+    return {attention_shape(0), spec_.hidden_size, spec_.intermediate_size, spec_.rms_norm_eps};
   }
 
   AttentionShape attention_shape(std::size_t tokens) const noexcept {
