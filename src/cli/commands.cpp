@@ -74,12 +74,14 @@ ExitCode validate_profile(const Invocation& invocation, const StageContext& cont
 ExitCode quantize(const Invocation& invocation, const StageContext& context) {
   const QuantizeResult result = run_quantize_command(context, invocation.quantize);
   show(invocation, context.comm, context.log, result);
-  std::string problem = degradation(result);
-  context.comm.broadcast(problem, 0, "share the judgement");
-  if (problem.empty()) return ExitCode::ok;
-  if (invocation.global.format == OutputFormat::json) return ExitCode::quality_degradation;
-  throw AgreedError(ExitCode::quality_degradation,
-                    fmt::format("{}; the file is kept: {}", problem, result.output_path.string()), "");
+  Verdict judged = verdict(result);
+  context.comm.broadcast(std::span(&judged.code, 1), 0, "share the judgement");
+  context.comm.broadcast(judged.message, 0, "share the judgement");
+  if (judged.code == ExitCode::ok) return ExitCode::ok;
+  if (invocation.global.format == OutputFormat::json) return judged.code;
+  throw AgreedError(judged.code,
+                    fmt::format("{}; the file is kept: {}", judged.message, result.output_path.string()),
+                    judged.suggestion);
 }
 
 void run_stage(const Invocation& invocation, const StageContext& context) {

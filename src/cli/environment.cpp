@@ -1,6 +1,7 @@
 #include "cli/environment.hpp"
 
 #include <cstdlib>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -18,6 +19,17 @@ fs::path directory(const char* variable, const char* below) {
   return home == nullptr || *home == '\0' ? fs::path() : fs::path(home) / below;
 }
 
+/// What the variable says, if it is a number in [0, `most`]; `otherwise` when it says nothing.
+double number(const char* variable, double most, double otherwise, const char* meaning, const char* example) {
+  const char* text = std::getenv(variable);
+  if (text == nullptr || *text == '\0') return otherwise;
+  char* end = nullptr;
+  const double value = std::strtod(text, &end);
+  if (*end == '\0' && value >= 0 && value <= most) return value;
+  throw Error(ExitCode::invalid_arguments, fmt::format("{}: \"{}\" is not {}", variable, text, meaning),
+              fmt::format("Set it to a number such as {}", example));
+}
+
 }  // namespace
 
 fs::path profile_directory() {
@@ -29,15 +41,12 @@ fs::path imatrix_cache_directory() {
 }
 
 double quality_threshold_pct() {
-  constexpr double kDefault = 20;
-  const char* text = std::getenv("LLM_QUANTIZE_QUALITY_THRESHOLD");
-  if (text == nullptr || *text == '\0') return kDefault;
-  char* end = nullptr;
-  const double threshold = std::strtod(text, &end);
-  if (*end == '\0' && threshold >= 0) return threshold;
-  throw Error(ExitCode::invalid_arguments,
-              fmt::format("LLM_QUANTIZE_QUALITY_THRESHOLD: \"{}\" is not a percentage", text),
-              "Set it to a number such as 20");
+  return number("LLM_QUANTIZE_QUALITY_THRESHOLD", std::numeric_limits<double>::infinity(), 20, "a percentage",
+                "20");
+}
+
+double coherence_threshold() {
+  return number("LLM_QUANTIZE_COHERENCE_THRESHOLD", 1, 0.5, "a score between 0 and 1", "0.5");
 }
 
 }  // namespace llmq::cli

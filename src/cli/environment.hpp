@@ -14,5 +14,8 @@ std::filesystem::path imatrix_cache_directory();
 /// LLM_QUANTIZE_QUALITY_THRESHOLD, else 20: percent that perplexity may rise.
 /// @throws Error(invalid_arguments) for what is no percentage.
 double quality_threshold_pct();
+/// LLM_QUANTIZE_COHERENCE_THRESHOLD, else 0.5: score below which a file is not coherent.
+/// @throws Error(invalid_arguments) for what is no number in [0, 1].
+double coherence_threshold();
 
 }  // namespace llmq::cli

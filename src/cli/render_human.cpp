@@ -7,6 +7,7 @@
 #include "llmq/quant/protected.hpp"
 
 #include "cli/render.hpp"
+#include "cli/render_coherence.hpp"
 
 namespace llmq::cli {
 namespace {
@@ -149,11 +150,13 @@ std::string human(const QuantizeResult& result) {
     text += row("KL divergence", fmt::format("{:.6f} +/- {:.6f}", metrics.kld.mean, metrics.kld.error));
     text += row("quality report", result.quality_path.string());
   }
+  if (result.coherence) text += row("coherence", coherence_text(*result.coherence));
   text += row("time", fmt::format("{:.2f} s", result.seconds));
   text += row("peak memory a rank", format_size(result.peak_memory_bytes));
   if (result.units_resumed > 0) {
     text += row("resumed", fmt::format("{} of {} units", result.units_resumed, result.units));
   }
+  if (result.coherence) text += coherence_examples(*result.coherence);
   return text;
 }
 

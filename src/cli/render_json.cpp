@@ -5,6 +5,7 @@
 #include "cli/json_document.hpp"
 #include "cli/quantize_command.hpp"
 #include "cli/render.hpp"
+#include "cli/render_coherence.hpp"
 #include "cli/render_quality.hpp"
 
 namespace llmq::cli {
@@ -149,13 +150,17 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
                                   {"kld_mean", metrics.kld.mean},
                                   {"kld_mean_error", metrics.kld.error},
                                   {"path", result.quality_path.string()}};
-    if (const std::string problem = degradation(result); !problem.empty()) {
-      document["status"] = "error";
-      document["error_code"] = static_cast<int>(ExitCode::quality_degradation);
-      document["error_type"] = error_type(ExitCode::quality_degradation);
-      document["message"] = problem;
-      document["suggestion"] = Error(ExitCode::quality_degradation, problem).suggestion();
-    }
+  }
+  if (result.coherence) {
+    document["coherence_score"] = result.coherence->figures.score;
+    document["coherence"] = coherence_json(*result.coherence);
+  }
+  if (const Verdict judged = verdict(result); judged.code != ExitCode::ok) {
+    document["status"] = "error";
+    document["error_code"] = static_cast<int>(judged.code);
+    document["error_type"] = error_type(judged.code);
+    document["message"] = judged.message;
+    document["suggestion"] = judged.suggestion;
   }
   document["warnings"] = warnings;
   return text(document);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "llmq/pipeline/coherence.hpp"
 #include "llmq/pipeline/dynamic.hpp"
 #include "llmq/pipeline/quality.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
@@ -40,7 +41,8 @@ struct QuantizeOptions {
   std::optional<std::filesystem::path> super_weight_lora;  ///< also write an adapter that restores them
   std::string calibration_data;  ///< what level dynamic measures on; noted at fixed levels
   std::optional<std::uint64_t> calibration_samples;  ///< likewise
-  bool quality_report = false;  ///< for who runs the command: judge the file when it is done
+  bool quality_report = false;   ///< for who runs the command: judge the file when it is done
+  bool coherence_check = false;  ///< likewise: let the file write
   bool force = false;
   bool allow_requantize = false;
   bool dry_run = false;
@@ -107,8 +109,9 @@ struct QuantizeResult {
   std::vector<RankTimeline> timelines;          ///< on rank 0
   std::vector<QuantizedTensor> tensors;
   std::optional<DynamicResult> dynamic;
-  std::optional<QualityResult> quality;  ///< on rank 0, with a quality report
-  std::filesystem::path quality_path;    ///< where it was written
+  std::optional<QualityResult> quality;      ///< on rank 0, with a quality report
+  std::filesystem::path quality_path;        ///< where it was written
+  std::optional<CoherenceResult> coherence;  ///< on rank 0, with a coherence check
   std::optional<SuperWeightProtection> protection;
 };
 

@@ -22,6 +22,8 @@ inline constexpr Described kEnvironment[] = {
      "~/.cache/llm-quantize/imatrix)."},
     {"LLM_QUANTIZE_QUALITY_THRESHOLD",
      "Growth of the perplexity in percent above which the quality commands warn (default: 20)."},
+    {"LLM_QUANTIZE_COHERENCE_THRESHOLD",
+     "Score of quantize --coherence-check, in [0, 1], below which it fails (default: 0.5)."},
     {"LLM_QUANTIZE_KERNELS",
      "Instruction set of the vector kernels, one of those that info --kernels lists. All give the same "
      "bytes."},

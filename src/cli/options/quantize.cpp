@@ -41,7 +41,7 @@ class QuantizeParser final : public CommandParser {
 QuantizeParser::QuantizeParser(CommandTree tree)
     : CommandParser(*tree.root.add_subcommand("quantize", "Make a small model file from a checkpoint")) {
   add_options(tree.invocation.quantize);
-  add_planned_flags({"--smoothquant", "--coherence-check"});
+  add_planned_flags({"--smoothquant"});
   app().footer(
       "Examples:\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M\n"
@@ -85,6 +85,8 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
       ->capture_default_str();
   app().add_flag("--quality-report", options.quality_report,
                  "Judge the file when it is done, and write NAME.qreport beside it");
+  app().add_flag("--coherence-check", options.coherence_check,
+                 "Let the file continue prompts when it is done, and the original judge what it wrote");
   app().add_flag("--dry-run", options.dry_run, "Print the plan with exact sizes; write nothing");
   app().add_flag("--allow-requantize", options.allow_requantize, "Accept an already quantized GGUF as MODEL");
   app().add_flag("--force", options.force, "Overwrite an existing output");

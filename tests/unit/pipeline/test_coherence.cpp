@@ -1,7 +1,9 @@
 // The coherence check on pebble: exactly 1 for the model itself, no bit of it from memory or threads, bad
 // numbers named; and what a generation keeps in memory.
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include <gtest/gtest.h>
 
@@ -38,6 +40,23 @@ class CoarseSource final : public DerivedSource {
 
  private:
   float step_;
+};
+
+/// The weights of every row of a matrix in another order: what is left of a model is its statistics.
+class ShuffledSource final : public DerivedSource {
+ public:
+  using DerivedSource::DerivedSource;
+  void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
+                 std::span<float> out) const override {
+    source_.read_rows(tensor, row, count, order, out);
+    if (tensor.n_dims < 2) return;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      std::mt19937_64 random(row + i);
+      const std::span<float> values = out.subspan(i * tensor.row_elems(), tensor.row_elems());
+      std::shuffle(values.begin(), values.end(), random);
+    }
+  }
+  std::string fingerprint() const override { return "shuffled"; }
 };
 
 void expect_same(const CoherenceResult& a, const CoherenceResult& b) {
@@ -90,6 +109,14 @@ TEST(CoherenceCheck, fewer_bits_score_lower_and_neither_threads_nor_memory_chang
   }
   const StageContext none{stage.comm, stage.context.log, 1, std::uint64_t{1} << 20};
   EXPECT_THROW(measure(none, *source, coarse), Error);
+}
+
+TEST(CoherenceCheck, a_model_with_shuffled_weights_is_told) {
+  const Stage stage;
+  const auto source = pebble();
+  const CoherenceResult result = measure(stage.context, *source, ShuffledSource(*source));
+  EXPECT_LT(result.figures.score, 0.02);
+  EXPECT_LT(result.figures.agreement, 0.1);
 }
 
 TEST(CoherenceCheck, a_model_that_gives_bad_numbers_is_named) {
