@@ -133,10 +133,12 @@ void extend_block(const ExtendShape& shape, const Layer& layer, const Rope& rope
 void extend_product(const Linear& linear, const float* x, std::size_t rows, float* y, Product product,
                     std::size_t threads) {
   const std::size_t in = linear.in_features, out = linear.out_features;
-  const std::size_t shares = worthwhile_threads(2.0 * static_cast<double>(rows * in * out), threads);
+  const std::size_t workers = worthwhile_threads(2.0 * static_cast<double>(rows * in * out), threads);
   constexpr std::size_t kTogether = 8;  // whole blocks of the kernel
+  constexpr std::size_t kShares = 4;    // a thread whose core is taken away holds up the others less
+  const std::size_t shares = workers == 1 ? 1 : kShares * workers;
   const std::size_t share = ((out + shares - 1) / shares + kTogether - 1) / kTogether * kTogether;
-  parallel_for((out + share - 1) / share, shares, [&](std::size_t i, std::size_t) {
+  parallel_for((out + share - 1) / share, workers, [&](std::size_t i, std::size_t) {
     const std::size_t first = i * share, count = std::min(share, out - first);
     multiply_rows({x, rows, in, in}, {linear.weight.data() + first * in, count, in, in},
                   {y + first, rows, count, out}, product);
