@@ -10,28 +10,18 @@
 #include "report/charts.hpp"
 #include "report/heat_map.hpp"
 #include "report/html.hpp"
-#include "report/page_style.hpp"
 
 namespace llmq {
 namespace {
 
 constexpr std::size_t kTopTensors = 20;
 constexpr std::size_t kListedTensors = 1500;  // beyond, report.json has them
-constexpr std::size_t kHashDigits = 16;
 
 using Tensors = std::vector<const TensorReport*>;
-
-std::string paragraph(std::string_view text) { return fmt::format("<p>{}</p>\n", html::escape(text)); }
 
 std::string or_dash(const std::optional<double>& value) { return value ? html::number(*value) : "–"; }
 
 std::string percent(double value) { return html::number(100 * value) + " %"; }
-
-/// The first digits of "sha256:..." or of a bare hash.
-std::string short_hash(std::string hash) {
-  if (const auto colon = hash.find(':'); colon != std::string::npos) hash.erase(0, colon + 1);
-  return hash.substr(0, kHashDigits);
-}
 
 std::string super_weight_words(const AnalyzeReport& report) {
   if (!report.super_weights_searched) return "not searched";
@@ -39,7 +29,7 @@ std::string super_weight_words(const AnalyzeReport& report) {
 }
 
 std::string draw_header(const AnalyzeReport& report) {
-  const std::pair<const char*, std::string> facts[] = {
+  const std::vector<html::Fact> facts = {
       {"Architecture", report.architecture},
       {"Layers", format_count(report.n_layers)},
       {"Hidden size", format_count(report.hidden_size)},
@@ -47,30 +37,36 @@ std::string draw_header(const AnalyzeReport& report) {
       {"Samples", format_count(report.samples) +
                       (report.ctx == 0 ? "" : fmt::format(" of {} tokens", format_count(report.ctx)))},
       {"Calibration text", report.dataset_name},
-      {"Text hash", short_hash(report.dataset_hash)},
-      {"Model hash", short_hash(report.model_hash)},
-      {"Content hash", short_hash(report.content_hash)},
+      {"Text hash", html::short_hash(report.dataset_hash)},
+      {"Model hash", html::short_hash(report.model_hash)},
+      {"Content hash", html::short_hash(report.content_hash)},
       {"Tensors measured", format_count(report.tensors.size())},
       {"Super weights", super_weight_words(report)},
   };
-  std::string out = fmt::format("<header>\n<h1>Importance of {}</h1>\n<dl id=\"facts\">\n",
-                                html::escape(report.model_name));
-  for (const auto& [name, value] : facts)
-    out += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", name, html::escape(value));
-  return out + "</dl>\n</header>\n";
+  return html::header("Importance of " + report.model_name, facts);
+}
+
+template <class Value>
+HeatMap make_map(const AnalyzeReport& report, std::string id, std::string label, const Value& value) {
+  HeatMap map{std::move(id), std::move(label), report.n_layers, report.roles, {}, false};
+  for (const TensorReport& tensor : report.tensors) {
+    if (tensor.layer) map.cells.push_back({*tensor.layer, tensor.role, tensor.name, value(tensor)});
+  }
+  return map;
 }
 
 std::string importance_section(const AnalyzeReport& report) {
   const std::string unit(statistic_of(report.method));
-  const HeatMap map{"importance-map", unit,
-                    [](const TensorReport& tensor) { return std::optional(tensor.importance.mean); }};
+  const HeatMap map = make_map(report, "importance-map", unit, [](const TensorReport& tensor) {
+    return std::optional(tensor.importance.mean);
+  });
   return html::section(
       "importance", "Importance by layer and role",
-      paragraph(fmt::format(
+      html::paragraph(fmt::format(
           "A column's importance is its {}. Shown is the mean over a tensor's columns, on a logarithmic "
           "colour scale.",
           unit)) +
-          draw(map, report));
+          draw(map));
 }
 
 html::Table tensor_table(std::string id, const Tensors& tensors) {
@@ -114,11 +110,12 @@ std::string top_section(const AnalyzeReport& report) {
   tensors.resize(std::min(tensors.size(), kTopTensors));
   const bool scored =
       std::any_of(tensors.begin(), tensors.end(), [](auto* tensor) { return tensor->score.has_value(); });
-  return html::section("top", fmt::format("The {} most important tensors", tensors.size()),
-                       paragraph(scored ? "Ordered by score: the sensitivity of the loss a weight and sample."
-                                        : "Ordered by the mean importance of their columns.") +
-                           html::draw(tensor_table("top-tensors", tensors)),
-                       true);
+  return html::section(
+      "top", fmt::format("The {} most important tensors", tensors.size()),
+      html::paragraph(scored ? "Ordered by score: the sensitivity of the loss a weight and sample."
+                             : "Ordered by the mean importance of their columns.") +
+          html::draw(tensor_table("top-tensors", tensors)),
+      true);
 }
 
 std::string list_outliers(const OutlierColumns& outliers, bool experts) {
@@ -147,15 +144,15 @@ html::Table outlier_table(const AnalyzeReport& report) {
 }
 
 std::string outlier_section(const AnalyzeReport& report) {
-  const HeatMap map{"outlier-map", "outlier columns", [](const TensorReport& tensor) {
-                      return std::optional(static_cast<double>(tensor.outliers.count));
-                    }};
+  const HeatMap map = make_map(report, "outlier-map", "outlier columns", [](const TensorReport& tensor) {
+    return std::optional(static_cast<double>(tensor.outliers.count));
+  });
   const html::Table table = outlier_table(report);
   return html::section(
       "outliers", "Outlier columns",
-      paragraph(
+      html::paragraph(
           fmt::format("Columns whose importance is above {:g} times their tensor's median.", kOutlierRatio)) +
-          (table.rows.empty() ? paragraph("No outlier columns.") : draw(map, report) + html::draw(table)));
+          (table.rows.empty() ? html::paragraph("No outlier columns.") : draw(map) + html::draw(table)));
 }
 
 html::Table spike_table(const AnalyzeReport& report) {
@@ -171,12 +168,12 @@ html::Table spike_table(const AnalyzeReport& report) {
 }
 
 std::string super_weight_section(const AnalyzeReport& report) {
-  std::string body = paragraph(
+  std::string body = html::paragraph(
       "Single weights the model cannot do without; figures are for the weight set to zero, in nats.");
   if (!report.super_weights_searched)
-    body += paragraph("Super weights were not searched.");
+    body += html::paragraph("Super weights were not searched.");
   else if (report.spikes.empty())
-    body += paragraph("No super weights.");
+    body += html::paragraph("No super weights.");
   else
     body += draw_layer_map(report) + html::draw(spike_table(report));
   return html::section("super-weights", "Super weights", body);
@@ -184,16 +181,16 @@ std::string super_weight_section(const AnalyzeReport& report) {
 
 std::string covered_section(const AnalyzeReport& report) {
   if (!report.super_weights_searched) return "";
-  const HeatMap map{"covered-map", "covered weights", [](const TensorReport& tensor) {
-                      return std::optional(static_cast<double>(tensor.covered_weights));
-                    }};
+  const HeatMap map = make_map(report, "covered-map", "covered weights", [](const TensorReport& tensor) {
+    return std::optional(static_cast<double>(tensor.covered_weights));
+  });
   return html::section(
       "covered", "Covered weights by layer and role",
-      paragraph(fmt::format(
+      html::paragraph(fmt::format(
           "{} weights count as protected: the top {} of all by squared weight times the importance of its "
           "column, and the super weights.",
           format_count(report.total_protected), percent(report.coverage))) +
-          draw(map, report));
+          draw(map));
 }
 
 /// One tensor of each layer's, more only where their counts differ.
@@ -222,33 +219,35 @@ std::string expert_section(const AnalyzeReport& report) {
                           format_count(*most)});
     bars += fmt::format("<h3>{}</h3>\n", html::escape(tensor->name)) + draw_experts(*tensor);
   }
-  return html::section("experts", "Coverage of experts",
-                       paragraph("Tokens each expert saw. Marks below the line: experts without tokens.") +
-                           html::draw(table) + bars);
+  return html::section(
+      "experts", "Coverage of experts",
+      html::paragraph("Tokens each expert saw. Marks below the line: experts without tokens.") +
+          html::draw(table) + bars);
 }
 
 std::string convergence_section(const AnalyzeReport& report) {
   if (report.role_errors.empty()) return "";
-  const HeatMap map{"error-map", "relative standard error (median over columns)",
-                    [](const TensorReport& tensor) {
-                      return tensor.error ? std::optional(tensor.error->median) : std::nullopt;
-                    }};
-  return html::section("convergence", "Did the samples suffice?",
-                       paragraph("Relative standard error of the columns' mean a^2, median over columns, "
-                                 "then over layers. An estimate that "
-                                 "takes tokens as independent; tokens of one text are not, so the true error "
-                                 "is larger. The curve follows "
-                                 "1/sqrt(n) from what all samples gave.") +
-                           draw_convergence(group_roles(report.role_errors), report.samples) +
-                           "<h3>Median over columns, by layer and role</h3>\n" + draw(map, report));
+  const HeatMap map = make_map(report, "error-map", "relative standard error (median over columns)",
+                               [](const TensorReport& tensor) {
+                                 return tensor.error ? std::optional(tensor.error->median) : std::nullopt;
+                               });
+  return html::section(
+      "convergence", "Did the samples suffice?",
+      html::paragraph("Relative standard error of the columns' mean a^2, median over columns, "
+                      "then over layers. An estimate that "
+                      "takes tokens as independent; tokens of one text are not, so the true error "
+                      "is larger. The curve follows "
+                      "1/sqrt(n) from what all samples gave.") +
+          draw_convergence(group_roles(report.role_errors), report.samples) +
+          "<h3>Median over columns, by layer and role</h3>\n" + draw(map));
 }
 
 std::string all_section(const AnalyzeReport& report) {
   Tensors tensors = all_tensors(report);
   std::string body;
   if (tensors.size() > kListedTensors) {
-    body = paragraph(fmt::format("The first {} of {}; a report written as .json has all.",
-                                 format_count(kListedTensors), format_count(tensors.size())));
+    body = html::paragraph(fmt::format("The first {} of {}; a report written as .json has all.",
+                                       format_count(kListedTensors), format_count(tensors.size())));
     tensors.resize(kListedTensors);
   }
   body += "<details><summary>Show</summary>\n" + html::draw(tensor_table("all-tensors", tensors)) +
@@ -259,16 +258,10 @@ std::string all_section(const AnalyzeReport& report) {
 }  // namespace
 
 std::string analyze_report_html(const AnalyzeReport& report) {
-  const std::string title = html::escape("Importance of " + report.model_name);
-  return fmt::format(
-             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-             "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}<main>\n",
-             title, kPageStyle, draw_header(report)) +
-         importance_section(report) + outlier_section(report) + super_weight_section(report) +
-         covered_section(report) + convergence_section(report) + expert_section(report) +
-         top_section(report) + all_section(report) +
-         "</main>\n<footer>llm-quantize " LLMQ_VERSION "</footer>\n</body>\n</html>\n";
+  return html::page("Importance of " + report.model_name, draw_header(report),
+                    importance_section(report) + outlier_section(report) + super_weight_section(report) +
+                        covered_section(report) + convergence_section(report) + expert_section(report) +
+                        top_section(report) + all_section(report));
 }
 
 }  // namespace llmq

@@ -1,52 +1,20 @@
 #include "llmq/report/analyze_report.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "report/entry_statistics.hpp"
+#include "report/tensor_place.hpp"
 
 namespace llmq {
 namespace {
 
-/// As data runs through a layer. Others come after these, by name.
-constexpr std::array<std::string_view, 11> kRoles = {
-    "attn_q", "attn_k",   "attn_v",        "attn_output", "ffn_gate_inp", "ffn_gate",
-    "ffn_up", "ffn_down", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"};
-
-std::size_t place_of_role(std::string_view role) {
-  return static_cast<std::size_t>(std::find(kRoles.begin(), kRoles.end(), role) - kRoles.begin());
-}
-
-struct TensorName {
-  std::optional<std::uint32_t> layer;
-  std::string role;
-};
-
-TensorName parse_name(std::string_view name) {
-  constexpr std::string_view block = "blk.", weight = ".weight";
-  TensorName parts;
-  std::string_view rest = name;
-  if (rest.ends_with(weight)) rest.remove_suffix(weight.size());
-  if (rest.starts_with(block)) {
-    std::uint32_t layer = 0;
-    const char* const first = rest.data() + block.size();
-    const char* const last = rest.data() + rest.size();
-    const auto [end, error] = std::from_chars(first, last, layer);
-    if (error == std::errc() && end + 1 < last && *end == '.') {
-      parts.layer = layer;
-      rest = std::string_view(end + 1, static_cast<std::size_t>(last - end - 1));
-    }
-  }
-  parts.role = rest;
-  return parts;
-}
-
 TensorReport report_tensor(const std::string& name, const ImatrixEntry& entry, const SuperWeights& weights) {
-  const TensorName parts = parse_name(name);
+  const TensorPlace parts = place_of(name);
   TensorReport tensor;
   tensor.name = name;
   tensor.layer = parts.layer;
@@ -69,7 +37,7 @@ TensorReport report_tensor(const std::string& name, const ImatrixEntry& entry, c
 /// Layers first, then what stands outside of them.
 bool stands_before(const TensorReport& a, const TensorReport& b) {
   const auto key = [](const TensorReport& tensor) {
-    return std::tuple(!tensor.layer, tensor.layer.value_or(0), place_of_role(tensor.role),
+    return std::tuple(!tensor.layer, tensor.layer.value_or(0), order_of_role(tensor.role),
                       std::string_view(tensor.name));
   };
   return key(a) < key(b);
@@ -80,12 +48,7 @@ std::vector<std::string> roles_in_layers(const std::vector<TensorReport>& tensor
   for (const TensorReport& tensor : tensors) {
     if (tensor.layer) roles.push_back(tensor.role);
   }
-  std::sort(roles.begin(), roles.end(), [](const std::string& a, const std::string& b) {
-    return std::tuple(place_of_role(a), std::string_view(a)) <
-           std::tuple(place_of_role(b), std::string_view(b));
-  });
-  roles.erase(std::unique(roles.begin(), roles.end()), roles.end());
-  return roles;
+  return in_order(std::move(roles));
 }
 
 std::vector<RoleError> errors_by_role(const AnalyzeReport& report) {
@@ -106,7 +69,7 @@ std::vector<RoleError> errors_by_role(const AnalyzeReport& report) {
 
 double predicted_error(double error_of_all, double part) { return error_of_all / std::sqrt(part); }
 
-std::optional<std::uint32_t> layer_of(const std::string& tensor) { return parse_name(tensor).layer; }
+std::optional<std::uint32_t> layer_of(const std::string& tensor) { return place_of(tensor).layer; }
 
 AnalyzeReport make_analyze_report(const Imatrix& imatrix, const ModelSpec& spec) {
   AnalyzeReport report;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "report/axis.hpp"
 #include "report/html.hpp"
 
 namespace llmq {
@@ -12,19 +13,6 @@ namespace {
 
 constexpr double kWidth = 380;
 constexpr std::size_t kLineColours = 8;
-
-/// Powers of ten times 1, 2 and 5 from the last at or below `min` to the first at or above `max`.
-std::vector<double> log_ticks(double min, double max) {
-  std::vector<double> ticks;
-  for (int power = static_cast<int>(std::floor(std::log10(min))) - 1;; ++power) {
-    for (const double factor : {1.0, 2.0, 5.0}) {
-      const double tick = factor * std::pow(10.0, power);
-      if (tick <= min) ticks.clear();
-      ticks.push_back(tick);
-      if (tick >= max && ticks.size() > 1) return ticks;
-    }
-  }
-}
 
 /// From figures to places.
 struct Axes {

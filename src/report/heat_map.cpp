@@ -31,29 +31,22 @@ struct Grid {
   double y(std::uint32_t layer) const { return top + layer * cell_height; }
 };
 
-Grid make_grid(const AnalyzeReport& report) {
+Grid make_grid(const HeatMap& map) {
   std::size_t longest = 0;
-  for (const std::string& role : report.roles) longest = std::max(longest, role.size());
+  for (const std::string& role : map.roles) longest = std::max(longest, role.size());
   const double lean = kLetter * static_cast<double>(longest);
-  const double columns = static_cast<double>(std::max<std::size_t>(1, report.roles.size()));
+  const double columns = static_cast<double>(std::max<std::size_t>(1, map.roles.size()));
   // The last label leans out of its column, from the middle of it.
   const double width = std::min(kWidestCell, (kWidth - kLeft - lean) / (columns - 0.5));
-  return report.n_layers > kManyLayers ? Grid{report.n_layers, lean + 14, width, 9, 5}
-                                       : Grid{report.n_layers, lean + 14, width, 18, 1};
+  return map.n_layers > kManyLayers ? Grid{map.n_layers, lean + 14, width, 9, 5}
+                                    : Grid{map.n_layers, lean + 14, width, 18, 1};
 }
 
-/// What the map has to show of a tensor: of one that stands in the model's layers.
-std::optional<double> value_in_map(const HeatMap& map, const AnalyzeReport& report,
-                                   const TensorReport& tensor) {
-  if (!tensor.layer || *tensor.layer >= report.n_layers) return std::nullopt;
-  return map.value(tensor);
-}
-
-Scale make_scale(const HeatMap& map, const AnalyzeReport& report) {
+Scale make_scale(const HeatMap& map) {
   Scale scale;
-  for (const TensorReport& tensor : report.tensors) {
-    const std::optional<double> value = value_in_map(map, report, tensor);
-    if (!value) continue;
+  for (const HeatCell& cell : map.cells) {
+    const std::optional<double>& value = cell.value;
+    if (!value || cell.layer >= map.n_layers) continue;
     if (!(*value > 0)) {
       scale.zeros = true;
       continue;
@@ -80,27 +73,26 @@ std::string draw_labels(const Grid& grid, const std::vector<std::string>& roles)
   return out;
 }
 
-std::string draw_cells(const HeatMap& map, const AnalyzeReport& report, const Grid& grid,
-                       const Scale& scale) {
+std::string draw_cells(const HeatMap& map, const Grid& grid, const Scale& scale) {
   std::string out;
-  for (const TensorReport& tensor : report.tensors) {
-    const std::optional<double> value = value_in_map(map, report, tensor);
-    if (!value) continue;
-    const auto column =
-        std::find(report.roles.begin(), report.roles.end(), tensor.role) - report.roles.begin();
-    const std::string colour =
-        *value > 0 ? fmt::format("q{}", heat_step(*value, scale.min, scale.max)) : std::string("z");
+  for (const HeatCell& cell : map.cells) {
+    const std::optional<double>& value = cell.value;
+    if (!value || cell.layer >= map.n_layers) continue;
+    const auto column = std::find(map.roles.begin(), map.roles.end(), cell.role) - map.roles.begin();
+    const std::string colour = *value > 0
+                                   ? fmt::format("q{}", heat_step(*value, scale.min, scale.max, map.linear))
+                                   : std::string("z");
     out += fmt::format(
         "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:g}\" width=\"{:.1f}\" "
         "height=\"{:g}\"><title>{}: {} {}</title>"
         "</rect>\n",
-        colour, grid.x(static_cast<std::size_t>(column)), grid.y(*tensor.layer), grid.cell_width - kGap,
-        grid.cell_height - kGap, html::escape(tensor.name), html::number(*value), html::escape(map.label));
+        colour, grid.x(static_cast<std::size_t>(column)), grid.y(cell.layer), grid.cell_width - kGap,
+        grid.cell_height - kGap, html::escape(cell.name), html::number(*value), html::escape(map.label));
   }
   return out;
 }
 
-std::string draw_legend(const Scale& scale, double top) {
+std::string draw_legend(const Scale& scale, bool linear, double top) {
   if (!(scale.max > 0)) return "";
   constexpr double step = 24;
   std::string out;
@@ -118,7 +110,7 @@ std::string draw_legend(const Scale& scale, double top) {
                      "<rect class=\"q{}\" x=\"{:g}\" y=\"{:g}\" "
                      "width=\"{:g}\" height=\"10\"/>"
                      "<text class=\"t\" x=\"{:g}\" y=\"{:g}\">{}</text>\n",
-                     heat_step(scale.max, scale.min, scale.max), x, top, step - kGap, x, top + 22,
+                     heat_step(scale.max, scale.min, scale.max, linear), x, top, step - kGap, x, top + 22,
                      html::number(scale.max));
   }
   for (int i = 0; i < kHeatSteps; ++i) {
@@ -128,29 +120,31 @@ std::string draw_legend(const Scale& scale, double top) {
         i, x + i * step, top, step);
   }
   const double end = x + kHeatSteps * step;
+  const double middle = linear ? (scale.min + scale.max) / 2 : std::sqrt(scale.min) * std::sqrt(scale.max);
   out += fmt::format("\n<text class=\"t\" x=\"{:g}\" y=\"{:g}\">{}</text>", x, top + 22,
                      html::number(scale.min));
   out += fmt::format("<text class=\"t m\" x=\"{:g}\" y=\"{:g}\">{}</text>", (x + end) / 2, top + 22,
-                     html::number(std::sqrt(scale.min) * std::sqrt(scale.max)));
+                     html::number(middle));
   return out + fmt::format("<text class=\"t e\" x=\"{:g}\" y=\"{:g}\">{}</text>\n", end, top + 22,
                            html::number(scale.max));
 }
 
 }  // namespace
 
-int heat_step(double value, double min, double max) {
+int heat_step(double value, double min, double max, bool linear) {
   if (!(min < max)) return kHeatSteps / 2;
-  const double place = (std::log(value) - std::log(min)) / (std::log(max) - std::log(min));
+  const double place = linear ? (value - min) / (max - min)
+                              : (std::log(value) - std::log(min)) / (std::log(max) - std::log(min));
   return std::clamp(static_cast<int>(place * kHeatSteps), 0, kHeatSteps - 1);
 }
 
-std::string draw(const HeatMap& map, const AnalyzeReport& report) {
-  const Grid grid = make_grid(report);
-  const Scale scale = make_scale(map, report);
+std::string draw(const HeatMap& map) {
+  const Grid grid = make_grid(map);
+  const Scale scale = make_scale(map);
   const double bottom = grid.y(grid.layers);
   return html::open_svg(map.id, map.label + " by layer and role", kWidth, bottom + kLegend) +
-         draw_labels(grid, report.roles) + draw_cells(map, report, grid, scale) +
-         draw_legend(scale, bottom + 12) + "</svg>\n";
+         draw_labels(grid, map.roles) + draw_cells(map, grid, scale) +
+         draw_legend(scale, map.linear, bottom + 12) + "</svg>\n";
 }
 
 }  // namespace llmq

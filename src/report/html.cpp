@@ -4,6 +4,8 @@
 
 #include "llmq/core/text.hpp"
 
+#include "report/page_style.hpp"
+
 namespace llmq::html {
 
 std::string escape(std::string_view text) {
@@ -54,6 +56,30 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
 std::string open_svg(std::string_view id, std::string_view label, double width, double height) {
   return fmt::format("<svg id=\"{}\" viewBox=\"0 0 {:g} {:g}\" role=\"img\" aria-label=\"{}\">\n", escape(id),
                      width, height, escape(label));
+}
+
+std::string paragraph(std::string_view text) { return fmt::format("<p>{}</p>\n", escape(text)); }
+
+std::string header(std::string_view title, const std::vector<Fact>& facts) {
+  std::string out = fmt::format("<header>\n<h1>{}</h1>\n<dl id=\"facts\">\n", escape(title));
+  for (const Fact& fact : facts)
+    out += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(fact.name), escape(fact.value));
+  return out + "</dl>\n</header>\n";
+}
+
+std::string page(std::string_view title, std::string_view header, std::string_view sections) {
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}<main>\n{}"
+      "</main>\n<footer>llm-quantize " LLMQ_VERSION "</footer>\n</body>\n</html>\n",
+      escape(title), kPageStyle, header, sections);
+}
+
+std::string short_hash(std::string hash) {
+  constexpr std::size_t kDigits = 16;
+  if (const auto colon = hash.find(':'); colon != std::string::npos) hash.erase(0, colon + 1);
+  return hash.substr(0, kDigits);
 }
 
 }  // namespace llmq::html

@@ -34,4 +34,19 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
 /// Opens an SVG of this many units that fills its card up to that width. `label` is plain text.
 std::string open_svg(std::string_view id, std::string_view label, double width, double height);
 
+/// Plain text.
+std::string paragraph(std::string_view text);
+
+struct Fact {
+  std::string name, value;
+};
+/// Title and facts above the sections; plain text.
+std::string header(std::string_view title, const std::vector<Fact>& facts);
+
+/// The whole document. `title` is plain text, `header` and `sections` markup.
+std::string page(std::string_view title, std::string_view header, std::string_view sections);
+
+/// The first digits of "sha256:..." or of a bare hash.
+std::string short_hash(std::string hash);
+
 }  // namespace llmq::html

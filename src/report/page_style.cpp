@@ -3,8 +3,8 @@
 namespace llmq {
 
 // q0 .. q9: steps of heat maps, from what is near the background to what stands out of it, in light and dark.
-// s and b: lines and their keys. t, e, m: text in drawings, its end or middle at the place given. g: grid. z:
-// zero.
+// s, f and b: lines, areas and their keys. k: words on a step's colour. t, e, m: text in drawings, its end or
+// middle at the place given. g: grid. z: zero.
 const std::string_view kPageStyle = R"css(
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1b1f24;--soft:#5b6470;--line:#dde1e6;--zero:#e9ecef;--hit:#c92a2a;
 --q0:#e8f1fa;--q1:#d3e4f3;--q2:#b9d5ea;--q3:#95c0de;--q4:#6ba7d1;--q5:#488dc1;--q6:#2d72ae;--q7:#1b5893;--q8:#113f72;--q9:#0a274d;
@@ -37,6 +37,15 @@ svg{display:block;width:100%;max-width:540px;height:auto}
 .t{font-size:11px;fill:var(--soft)}.e{text-anchor:end}.m{text-anchor:middle}
 .g{stroke:var(--line);fill:none}.z{fill:var(--zero)}.hit{fill:var(--hit)}
 .l{fill:none;stroke-width:2}.bars{stroke:var(--s0)}.unused{stroke:var(--hit)}
+.dot{fill:var(--card);stroke-width:2}.band{fill-opacity:.14;stroke:none}.name{font-size:11px;fill:var(--ink)}
+.f0{fill:var(--s0)}.f1{fill:var(--s1)}.f2{fill:var(--s2)}.f3{fill:var(--s3)}.f4{fill:var(--s4)}.f5{fill:var(--s5)}.f6{fill:var(--s6)}.f7{fill:var(--s7)}
+.says{margin:10px 0 2px;font-size:15px;line-height:1.75;color:var(--ink);overflow-wrap:anywhere}
+.says s{text-decoration:none;color:var(--soft)}
+.says b{font-weight:inherit;border-radius:3px;padding:1px 0}
+.note{font-size:13px;margin:0 0 14px}
+.k0{background:var(--q0)}.k1{background:var(--q1)}.k2{background:var(--q2)}.k3{background:var(--q3)}.k4{background:var(--q4)}
+.k5{background:var(--q5);color:var(--card)}.k6{background:var(--q6);color:var(--card)}.k7{background:var(--q7);color:var(--card)}.k8{background:var(--q8);color:var(--card)}.k9{background:var(--q9);color:var(--card)}
+.wrap td{white-space:normal}
 .key{list-style:none;margin:4px 0 12px;padding:0;font-size:13px}
 .key i{display:inline-block;width:12px;height:12px;border-radius:2px;margin-right:6px;vertical-align:-1px}
 .q0{fill:var(--q0)}.q1{fill:var(--q1)}.q2{fill:var(--q2)}.q3{fill:var(--q3)}.q4{fill:var(--q4)}

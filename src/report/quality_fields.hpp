@@ -8,7 +8,8 @@
 
 namespace llmq {
 
-/// A candidate as flat name-value pairs, of the groups asked for: an object of the comparison, a row of its CSV.
+/// A candidate as flat name-value pairs, of the groups asked for: an object of the comparison, a row of its
+/// CSV.
 nlohmann::ordered_json candidate_json(const QualityResult& candidate, const MetricSet& metrics);
 
 /// field(name, value) for every figure of the group; `metrics` may be const.

@@ -60,10 +60,8 @@ Json tensors_json(const std::vector<TensorError>& tensors) {
 Json positions_json(const std::vector<PositionDivergence>& positions) {
   Json list = Json::array();
   for (const PositionDivergence& part : positions) {
-    list.push_back({{"begin", part.begin},
-                    {"end", part.end},
-                    {"kld", part.kld.mean},
-                    {"kld_error", part.kld.error}});
+    list.push_back(
+        {{"begin", part.begin}, {"end", part.end}, {"kld", part.kld.mean}, {"kld_error", part.kld.error}});
   }
   return list;
 }
@@ -137,12 +135,9 @@ Json compare_json(const CompareResult& result, const std::vector<std::string>& w
     candidates.push_back(candidate_json(one, result.metrics));
     if (result.metrics.kld) candidates.back()["kld_along_positions"] = positions_json(one.positions);
   }
-  Json document = {{"status", "success"},
-                   {"original_model", result.original.string()},
-                   {"candidates", candidates},
-                   {"warnings", warnings},
-                   {"timestamp", result.timestamp},
-                   {"duration_seconds", result.seconds}};
+  Json document = {{"status", "success"},           {"original_model", result.original.string()},
+                   {"candidates", candidates},      {"warnings", warnings},
+                   {"timestamp", result.timestamp}, {"duration_seconds", result.seconds}};
   if (result.metrics.need_pass()) {
     document["ctx"] = result.ctx;
     document["dataset"] = result.dataset;

@@ -22,11 +22,10 @@ void check_schema(const json& document, const std::string& path) {
   if (!failure) return;
   const std::string where = failure->pointer().empty() ? "the document" : failure->pointer();
   const std::string what =
-      failure->kind == SchemaFailure::Kind::missing_member   ? fmt::format("\"{}\" is missing", failure->name)
-      : failure->kind == SchemaFailure::Kind::unknown_member ? fmt::format("\"{}\" is unknown here", failure->name)
-                                                             : fmt::format("expected {}, found {}",
-                                                                           schema.described(failure->path),
-                                                                           failure->shown);
+      failure->kind == SchemaFailure::Kind::missing_member ? fmt::format("\"{}\" is missing", failure->name)
+      : failure->kind == SchemaFailure::Kind::unknown_member
+          ? fmt::format("\"{}\" is unknown here", failure->name)
+          : fmt::format("expected {}, found {}", schema.described(failure->path), failure->shown);
   throw Error(ExitCode::validation, fmt::format("{}: {}: {}", path, where, what),
               "docs/formats/qreport.md describes the format");
 }
@@ -51,9 +50,10 @@ LayerError read_layer(const json& layer) {
 }
 
 TensorError read_tensor(const json& tensor) {
-  return {tensor.at("name"),      tensor.at("type"), tensor.at("weights"),
-          tensor.at("bit_width"), tensor.at("mse"),  tensor.at("max_error"),
-          tensor.at("cosine"),    number_or_none(tensor.at("weighted_error"))};
+  return {tensor.at("name"),    tensor.at("type"),
+          tensor.at("weights"), tensor.at("bit_width"),
+          tensor.at("mse"),     tensor.at("max_error"),
+          tensor.at("cosine"),  number_or_none(tensor.at("weighted_error"))};
 }
 
 SentenceReport read_sentence(const json& sentence) {
@@ -87,8 +87,7 @@ QualityResult parse_quality_report(std::string_view text, const std::string& pat
   for (const json& layer : document.at("layer_errors")) result.layer_errors.push_back(read_layer(layer));
   for (const json& tensor : document.at("tensor_errors")) result.tensor_errors.push_back(read_tensor(tensor));
   for (const json& part : document.at("kld_along_positions")) {
-    result.positions.push_back(
-        {part.at("begin"), part.at("end"), {part.at("kld"), part.at("kld_error")}});
+    result.positions.push_back({part.at("begin"), part.at("end"), {part.at("kld"), part.at("kld_error")}});
   }
   for (const json& sentence : document.at("worst_sentences"))
     result.sentences.push_back(read_sentence(sentence));

@@ -1,0 +1,27 @@
+// An axis of a drawing: its range, its ticks, and where a figure stands on it. SPDX-License-Identifier:
+// Apache-2.0
+#pragma once
+
+#include <vector>
+
+namespace llmq {
+
+/// Powers of ten times 1, 2 and 5 from the last at or below `min` to the first at or above `max`; of a wide
+/// range the powers alone. Both positive.
+std::vector<double> log_ticks(double min, double max);
+/// Multiples of 1, 2 or 5 times a power of ten around [min, max], four to nine of them.
+std::vector<double> linear_ticks(double min, double max);
+
+struct Axis {
+  std::vector<double> ticks;  ///< the first and the last are its ends
+  bool log = false;
+
+  /// From 0 to 1; figures outside stand at its ends.
+  double place(double figure) const;
+};
+
+/// Logarithmic if asked for and any figure is positive; figures that are not positive then stand at its low
+/// end.
+Axis make_axis(const std::vector<double>& figures, bool log);
+
+}  // namespace llmq

@@ -1,0 +1,120 @@
+#include "report/quality_sections.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "report/heat_map.hpp"
+#include "report/html.hpp"
+#include "report/tensor_place.hpp"
+
+namespace llmq {
+namespace {
+
+constexpr double kPaleDivergence = 0.02, kDarkDivergence = 3;  // nats: ends of the colours of words
+
+HeatMap empty_map(const std::vector<TensorError>& tensors, std::string id, std::string label, bool linear) {
+  HeatMap map{std::move(id), std::move(label), 0, {}, {}, linear};
+  for (const TensorError& tensor : tensors) {
+    const TensorPlace place = place_of(tensor.name);
+    if (!place.layer || place.role.ends_with("_norm") || tensor.name.ends_with(".bias")) continue;
+    map.n_layers = std::max(map.n_layers, *place.layer + 1);
+    map.roles.push_back(place.role);
+    map.cells.push_back({*place.layer, place.role, tensor.name, std::nullopt});
+  }
+  map.roles = in_order(std::move(map.roles));
+  return map;
+}
+
+template <class Value>
+std::string draw_map(const std::vector<TensorError>& tensors, const std::string& id, const char* label,
+                     bool linear, const Value& value) {
+  HeatMap map = empty_map(tensors, id, label, linear);
+  for (HeatCell& cell : map.cells) {
+    const auto tensor = std::find_if(tensors.begin(), tensors.end(),
+                                     [&](const TensorError& one) { return one.name == cell.name; });
+    cell.value = value(*tensor);
+  }
+  const bool any =
+      std::any_of(map.cells.begin(), map.cells.end(), [](const HeatCell& cell) { return cell.value; });
+  return any ? draw(map) : "";
+}
+
+/// White space that shows.
+std::string shown_text(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n')
+      out += "⏎";
+    else if (c == '\t')
+      out += "⇥";
+    else if (c != '\r')
+      out += c;
+  }
+  return out;
+}
+
+std::string draw_token(const SentenceToken& token) {
+  const int step = token.kld < kPaleDivergence
+                       ? -1
+                       : heat_step(std::min(token.kld, kDarkDivergence), kPaleDivergence, kDarkDivergence);
+  const std::string title = html::escape(
+      fmt::format("KL divergence {}; probability {} in the original, {} here; expected \"{}\" / \"{}\"",
+                  html::number(token.kld), html::number(token.p_original), html::number(token.p_quantized),
+                  shown_text(token.top_original), shown_text(token.top_quantized)));
+  const std::string colour = step < 0 ? "" : fmt::format(" class=\"k{}\"", step);
+  return fmt::format("<b{} title=\"{}\">{}</b>", colour, title, html::escape(shown_text(token.text)));
+}
+
+std::string draw_sentence(const SentenceReport& sentence) {
+  std::string words;
+  for (const SentenceToken& token : sentence.tokens) words += draw_token(token);
+  const auto worst =
+      std::max_element(sentence.tokens.begin(), sentence.tokens.end(),
+                       [](const SentenceToken& a, const SentenceToken& b) { return a.kld < b.kld; });
+  std::string note = fmt::format("Mean {} nats, chunk {}, position {}.", html::number(sentence.kld),
+                                 sentence.chunk, sentence.position);
+  if (worst != sentence.tokens.end()) {
+    note += fmt::format(" Worst at \"{}\" ({} nats): the original expected \"{}\", this file \"{}\".",
+                        shown_text(worst->text), html::number(worst->kld), shown_text(worst->top_original),
+                        shown_text(worst->top_quantized));
+  }
+  return fmt::format("<p class=\"says\"><s>{}</s>{}</p>\n<p class=\"note\">{}</p>\n",
+                     html::escape(shown_text(sentence.before)), words, html::escape(note));
+}
+
+}  // namespace
+
+std::string shown_name(const std::filesystem::path& path) {
+  const std::filesystem::path plain = path.lexically_normal();
+  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+}
+
+std::string with_error(double value, double error) {
+  return html::number(value) + " ± " + html::number(error);
+}
+
+std::string draw_error_maps(const std::vector<TensorError>& tensors, const std::string& id) {
+  const std::string weighted = draw_map(tensors, id + "-weighted", "part of the product's energy lost", false,
+                                        [](const TensorError& tensor) { return tensor.weighted_error; });
+  return "<h3>Bits a weight</h3>\n" +
+         draw_map(tensors, id + "-bits", "bits a weight", true,
+                  [](const TensorError& tensor) { return std::optional(tensor.bit_width); }) +
+         (weighted.empty() ? "" : "<h3>Importance-weighted error</h3>\n" + weighted) +
+         "<h3>Mean squared error of the weights</h3>\n" +
+         draw_map(tensors, id + "-mse", "mean squared error", false,
+                  [](const TensorError& tensor) { return std::optional(tensor.mse); });
+}
+
+std::size_t map_cells(const std::vector<TensorError>& tensors) {
+  return 3 * empty_map(tensors, "", "", true).cells.size();
+}
+
+std::string draw_sentences(const std::vector<SentenceReport>& sentences) {
+  std::string out;
+  for (const SentenceReport& sentence : sentences) out += draw_sentence(sentence);
+  return out;
+}
+
+}  // namespace llmq

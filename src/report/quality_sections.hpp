@@ -1,0 +1,25 @@
+// Sections that the pages of a report and of a comparison share. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "llmq/report/quality_report.hpp"
+
+namespace llmq {
+
+/// The last part of a path: directories are nobody else's business.
+std::string shown_name(const std::filesystem::path& path);
+/// "0.0123 ± 0.0004".
+std::string with_error(double value, double error);
+
+/// Bits, weighted error and mean squared error by layer and role. `id` tells several of a page apart.
+std::string draw_error_maps(const std::vector<TensorError>& tensors, const std::string& id);
+/// Cells the maps of so many tensors have: a page holds so many of them and stays small.
+std::size_t map_cells(const std::vector<TensorError>& tensors);
+
+/// Sentences with their words on the colour of their divergence.
+std::string draw_sentences(const std::vector<SentenceReport>& sentences);
+
+}  // namespace llmq
