@@ -253,10 +253,11 @@ CoherenceResult run_coherence(const StageContext& context, const std::filesystem
 
 void check_coherence_plan(const StageContext& context, const std::filesystem::path& original) {
   const auto model = open_model(original);
-  const Task task = make_task(*make_tokenizer(model->vocabulary()), model->spec().context_length);
-  require_memory(context,
-                 generation_bytes(generation_demand(model->spec(), task.capacity(), context.threads), {1, 0}),
-                 "the coherence plan");
+  const ModelSpec& spec = model->spec();
+  const Task task = make_task(*make_tokenizer(model->vocabulary()), spec.context_length);
+  const auto pass = make_short_pass(spec, task.capacity());
+  const GenerationDemand demand = generation_demand(spec, *pass, task.capacity(), context.threads);
+  require_memory(context, generation_bytes(demand, {1, 0}), "the coherence plan");
 }
 
 }  // namespace llmq

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "llmq/core/error.hpp"
+#include "llmq/core/checked.hpp"
 #include "llmq/core/parallel.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 
@@ -25,13 +25,21 @@ std::uint64_t layer_bytes(const ModelSpec& spec) {
 
 }  // namespace
 
-GenerationDemand generation_demand(const ModelSpec& spec, std::size_t tokens, std::size_t threads) {
+std::unique_ptr<ForwardPass> make_short_pass(const ModelSpec& spec, std::size_t tokens) {
+  ModelSpec shortened = spec;
+  shortened.context_length =
+      std::min(spec.context_length, checked_cast<std::uint32_t>(tokens, "tokens of a sequence"));
+  return make_forward_pass(shortened);
+}
+
+GenerationDemand generation_demand(const ModelSpec& spec, const ForwardPass& pass, std::size_t tokens,
+                                   std::size_t threads) {
   GenerationDemand demand;
   demand.layers = spec.n_layers;
   demand.layer = layer_bytes(spec);
   demand.head = sizeof(float) * std::uint64_t{spec.vocab_size} * spec.hidden_size;
   demand.fixed = kProgramBytes + sizeof(float) * kHeadRows * std::uint64_t{spec.vocab_size} +
-                 make_forward_pass(spec)->extend_scratch_bytes(tokens, threads);
+                 pass.extend_scratch_bytes(tokens, threads);
   demand.sequence =
       spec.n_layers * KvCache::bytes(spec, tokens) + sizeof(float) * tokens * std::uint64_t{spec.hidden_size};
   return demand;
@@ -68,10 +76,10 @@ Generator::Generator(const StageContext& context, const ModelSource& model, std:
     : context_(context),
       model_(model),
       tokens_(tokens),
-      pass_(make_forward_pass(model.spec())),
+      pass_(make_short_pass(model.spec(), tokens)),
       loader_(make_weight_loader(model)) {
   if (sequences == 0) return;  // a rank without work loads nothing
-  const GenerationDemand demand = generation_demand(model.spec(), tokens, context.threads);
+  const GenerationDemand demand = generation_demand(model.spec(), *pass_, tokens, context.threads);
   plan_ = plan_generation(demand, sequences, context.memory_limit_bytes);
   if (plan_.sequences == 0) require_memory(context, generation_bytes(demand, {1, 0}), "the coherence plan");
   head_ = pass_->load_head(loader_);

@@ -29,7 +29,10 @@ struct GenerationPlan {
   std::size_t resident_layers = 0;  ///< the others are loaded again for every step
 };
 
-GenerationDemand generation_demand(const ModelSpec& spec, std::size_t tokens, std::size_t threads);
+/// The pass of a model for sequences of at most `tokens`: a long context's table of rotations is not made.
+std::unique_ptr<ForwardPass> make_short_pass(const ModelSpec& spec, std::size_t tokens);
+GenerationDemand generation_demand(const ModelSpec& spec, const ForwardPass& pass, std::size_t tokens,
+                                   std::size_t threads);
 std::uint64_t generation_bytes(const GenerationDemand& demand, const GenerationPlan& plan) noexcept;
 /// All layers resident where that leaves room for enough sequences; else as many sequences as fit, then as
 /// many layers.

@@ -99,7 +99,8 @@ TEST(CoherenceCheck, fewer_bits_score_lower_and_neither_threads_nor_memory_chang
   EXPECT_GT(good.figures.score, 0.9);
   EXPECT_LT(poor.figures.score, good.figures.score - 0.1);
 
-  const GenerationDemand demand = generation_demand(source->spec(), 100, 1);
+  const GenerationDemand demand =
+      generation_demand(source->spec(), *make_short_pass(source->spec(), 100), 100, 1);
   // Layers read again at every step, in two turns; then all of them resident, in five.
   for (const GenerationPlan& plan : {GenerationPlan{16, 0}, GenerationPlan{7, 4}}) {
     const std::uint64_t limit = generation_bytes(demand, plan);
