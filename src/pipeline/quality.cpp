@@ -149,8 +149,8 @@ PassSeconds evaluate(const StageContext& context, const Evaluation& evaluation,
   for (std::size_t i = 0; i < results.size(); ++i)
     models.push_back({evaluation.candidates[i].get(), std::nullopt, evaluation.paths[i].string()});
   const std::vector<std::uint8_t> ends = sentence_ends(*evaluation.tokenizer);
-  const EvaluationScores scores = evaluate_candidates(context, evaluation.samples, *evaluation.original,
-                                                      models, {{}, ends, statistics});
+  const EvaluationScores scores =
+      evaluate_candidates(context, evaluation.samples, *evaluation.original, models, {{}, ends, statistics});
   if (!context.comm.is_root()) return {};
   for (std::size_t i = 0; i < results.size(); ++i) {
     const CandidateScores& found = scores.candidates[i];
@@ -178,7 +178,8 @@ QualityIdentity identify(const StageContext& context, const Evaluation& evaluati
   return identity;
 }
 
-/// Collective: a report of the same contents that stands beside the file, everywhere or nowhere. Complete on rank 0.
+/// Collective: a report of the same contents that stands beside the file, everywhere or nowhere. Complete on
+/// rank 0.
 std::optional<QualityResult> reuse(const StageContext& context, const QualityOptions& options,
                                    const QualityIdentity& identity) {
   std::optional<QualityResult> found;

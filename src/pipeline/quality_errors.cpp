@@ -89,7 +89,8 @@ ColumnImportance share_importance(const Communicator& comm, const ModelSpec& spe
       comm.broadcast(std::span(inputs[i]), 0, "share importance");
     }
     for (const LayerWeight& weight : kLayerWeights)
-      importance[fmt::format("blk.{}.{}", layer, weight.name)] = inputs[static_cast<std::size_t>(weight.input)];
+      importance[fmt::format("blk.{}.{}", layer, weight.name)] =
+          inputs[static_cast<std::size_t>(weight.input)];
   }
   return importance;
 }

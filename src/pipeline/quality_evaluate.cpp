@@ -1,5 +1,5 @@
-// Samples are dealt round robin over the ranks; each rank walks all models layer by layer over its own and gathers their
-// scores in sums that do not depend on who added what. SPDX-License-Identifier: Apache-2.0
+// Samples are dealt round robin over the ranks; each rank walks all models layer by layer over its own and
+// gathers their scores in sums that do not depend on who added what. SPDX-License-Identifier: Apache-2.0
 #include "pipeline/quality_evaluate.hpp"
 
 #include <algorithm>
@@ -141,9 +141,11 @@ EvaluationScores evaluate_candidates(const StageContext& context, const SampleSe
   });
   if (bar) bar->finish();
   EvaluationScores scores;
-  for (const CandidateScores& one : found.candidates) scores.candidates.push_back(join_ranks(context.comm, one));
+  for (const CandidateScores& one : found.candidates)
+    scores.candidates.push_back(join_ranks(context.comm, one));
   std::array cost = {found.cost.original_nanoseconds, found.cost.candidate_nanoseconds};
-  context.comm.reduce_to_root(std::span<std::int64_t>(cost), comm::ReduceOp::sum, "add up the cost of the passes");
+  context.comm.reduce_to_root(std::span<std::int64_t>(cost), comm::ReduceOp::sum,
+                              "add up the cost of the passes");
   scores.cost = {cost[0], cost[1]};
   if (extras.statistics == nullptr) return scores;
   for (std::uint32_t layer = 0; layer < original.spec().n_layers; ++layer)

@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "llmq/core/text.hpp"
 
 namespace llmq {
 namespace {
@@ -12,6 +17,56 @@ bool ends_sentence(std::string_view text) {
   if (text.find('\n') != std::string_view::npos) return true;
   const auto last = text.find_last_not_of(" \"')");
   return last != std::string_view::npos && std::string_view(".!?").find(text[last]) != std::string_view::npos;
+}
+
+bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+bool begins_long_character(char c) { return static_cast<unsigned char>(c) >= 0xC0; }
+
+/// Readable by itself: bytes that make up no character as "<E4>".
+std::string readable(const std::string& text) {
+  if (is_valid_utf8(text)) return text;
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at + 1;
+    while (end < text.size() && continues_character(text[end])) ++end;
+    const std::string character = text.substr(at, end - at);
+    if (is_valid_utf8(character)) {
+      out += character;
+    } else {
+      for (const char c : character) out += fmt::format("<{:02X}>", static_cast<unsigned char>(c));
+    }
+    at = end;
+  }
+  return out;
+}
+
+/// Without the rest of a character that begins before the text.
+std::string from_whole_character(const std::string& text) {
+  std::size_t from = 0;
+  while (from < text.size() && continues_character(text[from])) ++from;
+  return text.substr(from);
+}
+
+/// Adds a token; one that goes on with a character is joined to the tokens before it, the worst of which
+/// speaks for all.
+void append(std::vector<SentenceToken>& tokens, SentenceToken token) {
+  const bool goes_on = !tokens.empty() && !tokens.back().text.empty() && !token.text.empty() &&
+                       !is_valid_utf8(tokens.back().text) &&
+                       begins_long_character(tokens.back().text.front()) &&
+                       continues_character(token.text.front());
+  if (goes_on) {
+    token.text.insert(0, tokens.back().text);
+    if (tokens.back().kld > token.kld) {
+      token.kld = tokens.back().kld;
+      token.top_original = tokens.back().top_original;
+      token.top_quantized = tokens.back().top_quantized;
+    }
+    token.p_original *= tokens.back().p_original;
+    token.p_quantized *= tokens.back().p_quantized;
+    tokens.back() = std::move(token);
+    return;
+  }
+  tokens.push_back(std::move(token));
 }
 
 /// What `token` adds behind `previous`: some tokenizers drop the space in front of the first token of a text.
@@ -37,17 +92,21 @@ std::vector<SentenceReport> describe_sentences(const Tokenizer& tokenizer, const
     const std::vector<TokenId>& tokens = samples.samples.at(sentence.sample);
     const auto place = [&](std::size_t index) { return tokens.begin() + static_cast<std::ptrdiff_t>(index); };
     const std::size_t first = sentence.begin - std::min<std::size_t>(kTokensBefore, sentence.begin);
-    SentenceReport report{sentence.sample, sentence.begin, sentence.kld,
-                          tokenizer.decode({place(first), place(sentence.begin)}),
+    SentenceReport report{sentence.sample,
+                          sentence.begin,
+                          sentence.kld,
+                          from_whole_character(tokenizer.decode({place(first), place(sentence.begin)})),
                           {}};
     for (std::size_t i = 0; i < sentence.count; ++i) {
       const TokenDeparture& token = sentence.tokens[i];
       const std::size_t index = sentence.begin + i;
       const auto text = [&](TokenId id) { return text_behind(tokenizer, tokens[index - 1], id); };
-      report.tokens.push_back({text(tokens[index]), static_cast<double>(token.kld),
-                               static_cast<double>(token.p_original), static_cast<double>(token.p_quantized),
-                               text(token.top_original), text(token.top_quantized)});
+      append(report.tokens, {text(tokens[index]), static_cast<double>(token.kld),
+                             static_cast<double>(token.p_original), static_cast<double>(token.p_quantized),
+                             readable(text(token.top_original)), readable(text(token.top_quantized))});
     }
+    for (SentenceToken& token : report.tokens) token.text = readable(token.text);
+    report.before = readable(report.before);
     reports.push_back(std::move(report));
   }
   return reports;

@@ -35,7 +35,6 @@ std::vector<double> linear_ticks(double min, double max) {
 }
 
 double Axis::place(double figure) const {
-  const double low = ticks.front(), high = ticks.back();
   if (!log) return std::clamp((figure - low) / (high - low), 0.0, 1.0);
   if (!(figure > low)) return 0;
   return std::min(1.0, std::log(figure / low) / std::log(high / low));
@@ -48,8 +47,19 @@ Axis make_axis(const std::vector<double>& figures, bool log) {
     max = std::max(max, figure);
     if (figure > 0) least = std::min(least, figure);
   }
-  if (log && max > 0) return {log_ticks(least, max), true};
-  return {linear_ticks(min, max), false};
+  log = log && max > 0;
+  std::vector<double> ticks = log ? log_ticks(least, max) : linear_ticks(min, max);
+  return {ticks.front(), ticks.back(), ticks, log};
+}
+
+Axis make_tight_axis(const std::vector<double>& figures) {
+  Axis axis = make_axis(figures, false);
+  const auto [min, max] = std::minmax_element(figures.begin(), figures.end());
+  if (!(*min < *max)) return axis;
+  axis.low = *min;
+  axis.high = *max;
+  std::erase_if(axis.ticks, [&](double tick) { return tick < axis.low || tick > axis.high; });
+  return axis;
 }
 
 }  // namespace llmq

@@ -13,7 +13,8 @@ std::vector<double> log_ticks(double min, double max);
 std::vector<double> linear_ticks(double min, double max);
 
 struct Axis {
-  std::vector<double> ticks;  ///< the first and the last are its ends
+  double low = 0, high = 1;
+  std::vector<double> ticks;
   bool log = false;
 
   /// From 0 to 1; figures outside stand at its ends.
@@ -22,6 +23,9 @@ struct Axis {
 
 /// Logarithmic if asked for and any figure is positive; figures that are not positive then stand at its low
 /// end.
+/// Its ends are ticks.
 Axis make_axis(const std::vector<double>& figures, bool log);
+/// Linear; its ends are those of the figures.
+Axis make_tight_axis(const std::vector<double>& figures);
 
 }  // namespace llmq

@@ -35,7 +35,7 @@ std::string draw_frame(const Frame& frame, const std::string& across, const Labe
   }
   const std::vector<double>& ticks = frame.across.ticks;
   for (std::size_t i = 0; i < ticks.size(); ++i) {
-    const char* side = i + 1 == ticks.size() ? " e" : " m";
+    const char* side = frame.x(ticks[i]) > kRight - 10 ? " e" : " m";
     out += fmt::format(
         "<path class=\"g\" d=\"M{0:.1f} {1:g}V{2:g}\"/><text class=\"t{3}\" x=\"{0:.1f}\" "
         "y=\"{4:g}\">{5}</text>\n",
@@ -115,8 +115,9 @@ std::string draw_line(const Frame& frame, const DivergenceLine& line, std::size_
         fmt::format("{}{:.1f} {:.1f}", above.empty() ? "M" : "L", x, frame.y(part.kld.mean + part.kld.error));
     below = fmt::format("L{:.1f} {:.1f}", x, frame.y(part.kld.mean - part.kld.error)) + below;
   }
-  return fmt::format("<path class=\"band f{0}\" d=\"{1}{2}Z\"/><path class=\"l s{0}\" d=\"{3}\"/>\n",
-                     colour % kColours, above, below, path);
+  return fmt::format("<path class=\"band f{0}\" d=\"{1}{2}Z\"/><path class=\"l s{0}\"{4} d=\"{3}\"/>\n",
+                     colour % kColours, above, below, path,
+                     colour < kColours ? "" : " stroke-dasharray=\"5 3\"");
 }
 
 }  // namespace
@@ -172,11 +173,12 @@ std::string draw_positions(const std::vector<DivergenceLine>& lines) {
   if (places.empty()) return "";
   // One model is seen best from 0 on; several lie orders of magnitude apart.
   if (lines.size() == 1) divergences.push_back(0);
-  const Frame frame{make_axis(places, false), make_axis(divergences, lines.size() > 1)};
+  const Frame frame{make_tight_axis(places), make_axis(divergences, lines.size() > 1)};
   std::string drawing, key;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     drawing += draw_line(frame, lines[i], i);
-    key += fmt::format("<li><i class=\"b{}\"></i>{}</li>\n", i % kColours, html::escape(lines[i].name));
+    key += fmt::format("<li><i class=\"b{}\"></i>{}{}</li>\n", i % kColours, html::escape(lines[i].name),
+                       i < kColours ? "" : " (dashed)");
   }
   return html::open_svg("positions", "mean KL divergence by position in a chunk", kWidth, kBottom + 38) +
          draw_frame(frame, "position in the chunk", [](double tick) { return html::number(tick); }) +

@@ -92,7 +92,11 @@ std::string shown_name(const std::filesystem::path& path) {
 }
 
 std::string with_error(double value, double error) {
-  return html::number(value) + " ± " + html::number(error);
+  if (!(error > 0)) return html::number(value);
+  if (error < 1e-6) return fmt::format("{:.3g} ± {:.1g}", value, error);
+  // Two digits of the error, and of the value what they leave certain.
+  const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(error))), 0, 9);
+  return fmt::format("{:.{}f} ± {:.{}f}", value, decimals, error, decimals);
 }
 
 std::string draw_error_maps(const std::vector<TensorError>& tensors, const std::string& id) {

@@ -11,7 +11,7 @@ namespace llmq {
 
 /// The last part of a path: directories are nobody else's business.
 std::string shown_name(const std::filesystem::path& path);
-/// "0.0123 ± 0.0004".
+/// Two digits of the error: "0.01234 ± 0.00041".
 std::string with_error(double value, double error);
 
 /// Bits, weighted error and mean squared error by layer and role. `id` tells several of a page apart.

@@ -37,7 +37,8 @@ struct LayerError {
   std::optional<double> weighted_error;
 };
 
-/// A token of a sentence, and what both models said before they saw it.
+/// A token of a sentence, and what both models said before they saw it. Tokens that make up one character stand
+/// together, with the divergence of the worst of them.
 struct SentenceToken {
   std::string text;
   double kld = 0;
