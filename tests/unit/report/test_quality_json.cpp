@@ -1,4 +1,5 @@
-// Quality reports as documents: what is written is read back, and what the schema refuses is refused by its pointer.
+// Quality reports as documents: what is written is read back, and what the schema refuses is refused by its
+// pointer.
 #include <functional>
 
 #include <gtest/gtest.h>
@@ -63,10 +64,12 @@ TEST(QualityJson, what_the_schema_refuses_is_told_by_its_place) {
     return std::string("accepted");
   };
   EXPECT_EQ(message([](json&) {}), "accepted");
-  EXPECT_NE(message([](json& d) { d["metrics"].erase("kld_mean"); }).find("/metrics: \"kld_mean\" is missing"),
-            std::string::npos);
-  EXPECT_NE(message([](json& d) { d["tensor_errors"][1]["mse"] = "small"; })
-                .find("/tensor_errors/1/mse: expected a number"),
+  EXPECT_NE(
+      message([](json& d) { d["metrics"].erase("kld_mean"); }).find("/metrics: \"kld_mean\" is missing"),
+      std::string::npos);
+  EXPECT_NE(message([](json& d) {
+              d["tensor_errors"][1]["mse"] = "small";
+            }).find("/tensor_errors/1/mse: expected a number"),
             std::string::npos);
   EXPECT_NE(message([](json& d) { d["file_size"] = -1; }).find("/file_size"), std::string::npos);
   EXPECT_NE(message([](json& d) { d["status"] = "error"; }).find("/status"), std::string::npos);
