@@ -73,3 +73,31 @@ expect() {
   [ "$(outputs)" = "$before" ] || fail "$* left something behind: $(outputs)"
   conditions=$((conditions + 1))
 }
+
+# browser ARGS... URL: headless; anything the page logs is a failure.
+browser() {
+  timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --user-data-dir="$work/profile" \
+    --enable-logging=stderr --v=0 "$@" 2> browser.log || { tail -5 browser.log; fail "chromium $*"; }
+  grep CONSOLE browser.log > console.txt || true
+  [ ! -s console.txt ] || { cat console.txt; fail "the page complains"; }
+}
+# check_looks PAGE: as wide as a desktop and a phone a picture of that width with nothing to scroll sideways, and light and
+# dark have backgrounds of their own.
+check_looks() {
+  local page=$1 width scheme inner scroll background
+  local probe='<script>document.title = [innerWidth, document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor].join("|")</script>'
+  sed "s#</body>#$probe</body>#" "$page" > probe.html
+  rm -f backgrounds.txt
+  for width in 1280 390; do
+    browser --window-size=$width,2400 --screenshot="$work/$width.png" "file://$work/$page" > /dev/null
+    [ "$(od -An -t u1 -j 16 -N 4 "$width.png" | awk '{ print $3 * 256 + $4 }')" = $width ] || fail "$page: the picture is not $width wide"
+    for scheme in 0 1; do
+      browser --window-size=$width,2400 --blink-settings=preferredColorScheme=$scheme --dump-dom "file://$work/probe.html" > probe.dom
+      sed -n 's#^<title>\(.*\)</title>$#\1#p' probe.dom > "probe.$width.$scheme"
+      IFS='|' read -r inner scroll background < "probe.$width.$scheme"
+      [ "$inner" = "$scroll" ] || fail "$page: $scroll wide in a window of $inner"
+      echo "$background" >> backgrounds.txt
+    done
+  done
+  [ "$(sort -u backgrounds.txt | wc -l)" = 2 ] || { cat backgrounds.txt; fail "$page: light and dark look alike"; }
+}

@@ -35,6 +35,31 @@ assert sentence.strip() in text, sentence
 mean = sum(p["kld"] * (p["end"] - p["begin"]) for p in d["kld_along_positions"]) / 31
 assert abs(mean / m["kld_mean"] - 1) < 0.2
 PY
+# The pages: the same on any number of ranks but for the time, sound in a browser, with the figures of the JSON.
+dateless() { sed 's#<dd>20[0-9T:Z-]*</dd>##' "$1"; }
+[ "$(dateless np1.html)" = "$(dateless np3.html)" ] || fail "3 ranks give another page"
+on 1 quantize "$model" gguf -q Q2_K -n q2 > /dev/null
+on 2 quality compare "$model" q4.gguf q2.gguf "${sample[@]}" -o compare.html > /dev/null
+for page in np1.html compare.html; do
+  ! grep -q -e "$work" -e "$(hostname)" -e http "$page" || fail "a path, a host or an address is in $page"
+  [ "$(stat -c %s "$page")" -lt 1000000 ] || fail "$page is large"
+  check_looks "$page"
+done
+browser --dump-dom "file://$work/np1.html" > dom.html
+for id in positions map-bits map-weighted map-mse; do grep -q "<svg id=\"$id\"" dom.html || fail "no drawing $id"; done
+[ "$(grep -c '<title>blk\.' dom.html)" = 84 ] || fail "not three maps of 28 cells"
+python3 - << 'PY' || fail "the page differs from the JSON"
+import json
+d, page = json.load(open("np1.json")), open("dom.html", encoding="utf-8").read()
+for tensor in d["tensor_errors"]:
+    if tensor["weighted_error"] is not None:
+        assert f'<title>{tensor["name"]}: {tensor["weighted_error"]:.4g} part of' in page, tensor["name"]
+assert f'{d["metrics"]["same_top_pct"]:.2f} ± ' in page
+assert page.count('class="says"') == len(d["worst_sentences"])
+PY
+browser --dump-dom "file://$work/compare.html" > dom.html
+[ "$(grep -o '<circle' dom.html | wc -l)" = 2 ] && grep -q '<svg id="tradeoff"' dom.html || fail "the chart of sizes"
+
 report 1 gguf.json f16.gguf q4.gguf
 grep -q '"original_model": "f16.gguf"' gguf.json || fail "a GGUF file as the original"
 near() { python3 -c 'import json,sys; a,b=(json.load(open(f))["metrics"]["kld_mean"] for f in sys.argv[1:]); sys.exit(abs(a/b-1)>0.01)' "$@"; }

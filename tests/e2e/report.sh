@@ -3,13 +3,6 @@
 # shows it without a complaint, in light and dark, as wide as a desktop and as a phone.
 . "$(dirname "$0")/lib.sh"
 
-browser() {  # ARGS... URL; anything the page logs goes to console.txt
-  timeout 120 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --user-data-dir="$work/profile" \
-    --enable-logging=stderr --v=0 "$@" 2> browser.log || { tail -5 browser.log; fail "chromium $*"; }
-  grep CONSOLE browser.log > console.txt || true
-  [ ! -s console.txt ] || { cat console.txt; fail "the page complains"; }
-}
-
 for ranks in 1 2; do
   for form in html json; do
     on $ranks --format json analyze "$model" "${few[@]}" --identify-super-weights -o np$ranks.imatrix \
@@ -46,21 +39,7 @@ while read -r name mean median min max; do
   grep -qF "<title>$name: $mean mean a^2</title>" cells.txt || fail "$name: the cell differs from the JSON"
 done < figures.txt
 
-# As wide as a desktop and a phone: a picture of that width, nothing to scroll sideways. Each scheme has its background.
-probe='<script>document.title = [innerWidth, document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor].join("|")</script>'
-sed "s#</body>#$probe</body>#" r1.html > probe.html
-for width in 1280 390; do
-  browser --window-size=$width,2400 --screenshot="$work/$width.png" "file://$work/r1.html" > /dev/null
-  [ "$(od -An -t u1 -j 16 -N 4 "$width.png" | awk '{ print $3 * 256 + $4 }')" = $width ] || fail "the picture is not $width wide"
-  for scheme in 0 1; do
-    browser --window-size=$width,2400 --blink-settings=preferredColorScheme=$scheme --dump-dom "file://$work/probe.html" > probe.dom
-    sed -n 's#^<title>\(.*\)</title>$#\1#p' probe.dom > "probe.$width.$scheme"
-    IFS='|' read -r inner scroll background < "probe.$width.$scheme"
-    [ "$inner" = "$scroll" ] || fail "$width: the page is $scroll wide in a window of $inner"
-    echo "$background" >> backgrounds.txt
-  done
-done
-[ "$(sort -u backgrounds.txt | wc -l)" = 2 ] || { cat backgrounds.txt; fail "light and dark look alike"; }
+check_looks r1.html
 
 # By sensitivities: scores in their column; nobody looked for super weights.
 on 2 analyze "$model" "${few[@]}" --method fisher --report fisher.html > human.txt
