@@ -11,33 +11,45 @@
 namespace llmq::cli {
 namespace {
 
+/// Collective: work(context) where the file can be read. With --assemble gather that is rank 0: the others
+/// wait.
+template <class Work>
+void where_the_file_is(const StageContext& context, const QuantizeOptions& options, const Work& work) {
+  if (options.assembly == Assembly::shared) return work(context);
+  context.comm.together("judge the file", [&] {
+    if (!context.comm.is_root()) return;
+    const Communicator alone = Communicator::serial();
+    work(StageContext{alone, context.log, context.threads, context.memory_limit_bytes});
+  });
+}
+
+void write_report(const StageContext& context, const QuantizeResult& result) {
+  context.comm.together("write the report", [&] {
+    if (context.comm.is_root())
+      write_file_atomically(result.quality_path, json(*result.quality, context.log.warnings()));
+  });
+}
+
 void judge_quality(const StageContext& context, const QuantizeOptions& options, QuantizeResult& result) {
   QualityOptions quality;
   quality.original = options.model;
   quality.quantized = result.output_path;
   quality.include_layers = true;  // for who reads the report later
-  QualityResult judgement = run_quality(context, quality);
+  where_the_file_is(context, options,
+                    [&](const StageContext& here) { result.quality = run_quality(here, quality); });
+  if (!result.quality) result.quality.emplace();  // its figures are on rank 0
   result.quality_path = quality_report_path(result.output_path);
-  context.comm.together("write the report", [&] {
-    if (!context.comm.is_root()) return;
-    write_file_atomically(result.quality_path, json(judgement, context.log.warnings()));
-  });
-  result.quality = std::move(judgement);
+  write_report(context, result);
 }
 
-/// With --assemble gather the file is where rank 0 is: the others wait.
 void check_coherence(const StageContext& context, const QuantizeOptions& options, QuantizeResult& result) {
   context.log.status("Checking coherence...");
-  if (options.assembly == Assembly::shared) {
-    result.coherence = run_coherence(context, options.model, result.output_path);
-    return;
-  }
-  context.comm.together("check coherence", [&] {
-    if (!context.comm.is_root()) return;
-    const Communicator alone = Communicator::serial();
-    const StageContext here{alone, context.log, context.threads, context.memory_limit_bytes};
+  where_the_file_is(context, options, [&](const StageContext& here) {
     result.coherence = run_coherence(here, options.model, result.output_path);
   });
+  if (!result.quality) return;
+  if (result.coherence) result.quality->coherence_score = result.coherence->figures.score;
+  write_report(context, result);
 }
 
 }  // namespace

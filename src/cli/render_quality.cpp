@@ -32,9 +32,9 @@ std::string layer_table(const std::vector<LayerError>& layers) {
   std::string text = fmt::format("\n{:<36} {:>7} {:>11} {:>11} {:>9} {:>11}\n", "layer", "bits", "mse",
                                  "max error", "cosine", "weighted");
   for (const LayerError& layer : layers) {
-    text += fmt::format("{:<36} {:>7.3f} {:>11.3e} {:>11.3e} {:>9.6f} {:>11}\n", layer.layer_name,
-                        layer.bit_width, layer.mse, layer.max_error, layer.cosine,
-                        or_dash(layer.weighted_error));
+    text +=
+        fmt::format("{:<36} {:>7.3f} {:>11.3e} {:>11.3e} {:>9.6f} {:>11}\n", layer.layer_name,
+                    layer.bit_width, layer.mse, layer.max_error, layer.cosine, or_dash(layer.weighted_error));
   }
   return text;
 }
@@ -47,9 +47,9 @@ std::string worst_tensors(std::vector<TensorError> tensors) {
   });
   tensors.resize(std::min(tensors.size(), kShownTensors));
   if (tensors.empty()) return "";
-  std::string text =
-      fmt::format("\n{:<36} {:>7} {:>11} {:>11} {:>9} {:>11}\n", fmt::format("worst {} tensors", tensors.size()),
-                  "type", "mse", "max error", "cosine", "weighted");
+  std::string text = fmt::format("\n{:<36} {:>7} {:>11} {:>11} {:>9} {:>11}\n",
+                                 fmt::format("worst {} tensors", tensors.size()), "type", "mse", "max error",
+                                 "cosine", "weighted");
   for (const TensorError& tensor : tensors) {
     text += fmt::format("{:<36} {:>7} {:>11.3e} {:>11.3e} {:>9.6f} {:>11}\n", tensor.name, tensor.type,
                         tensor.mse, tensor.max_error, tensor.cosine, or_dash(tensor.weighted_error));
@@ -125,9 +125,10 @@ std::string human(const QualityResult& result) {
   text += row("  median, 99 %, 99.9 %", fmt::format("{:.6f}  {:.6f}  {:.6f}   max {:.6f}", m.kld_median,
                                                     m.kld_p99, m.kld_p999, m.kld_max));
   text += row("same top token", fmt::format("{:.2f} +/- {:.2f} %", m.same_top_pct, m.same_top_error_pct));
-  text += row("delta p", fmt::format("mean {:+.3f} +/- {:.3f} %, rms {:.3f} +/- {:.3f} %, worst 1 % {:+.2f} %",
-                                     m.delta_p_pct.mean, m.delta_p_pct.error, m.delta_p_rms_pct,
-                                     m.delta_p_rms_error_pct, m.delta_p_p1_pct));
+  text +=
+      row("delta p", fmt::format("mean {:+.3f} +/- {:.3f} %, rms {:.3f} +/- {:.3f} %, worst 1 % {:+.2f} %",
+                                 m.delta_p_pct.mean, m.delta_p_pct.error, m.delta_p_rms_pct,
+                                 m.delta_p_rms_error_pct, m.delta_p_p1_pct));
   if (result.coherence_score) text += row("coherence", fmt::format("{:.3f}", *result.coherence_score));
   text += row("passes", pass_words(result.passes, 1));
   if (!result.layer_errors.empty()) text += layer_table(result.layer_errors);
@@ -146,7 +147,8 @@ std::string human(const CompareResult& result) {
   std::string text = compare_heading(result);
   if (heading != "candidate") text += fmt::format("candidates: {}\n", heading);
   std::size_t width = std::string_view("candidate").size();
-  for (const std::string& name : names.names) width = std::max(width, std::min(name.size(), kMostNameColumns));
+  for (const std::string& name : names.names)
+    width = std::max(width, std::min(name.size(), kMostNameColumns));
   text += fmt::format("{:<{}}", "candidate", width);
   if (show.size) text += fmt::format(" {:>9} {:>7}", "size", "of orig");
   if (show.bpw) text += fmt::format(" {:>6}", "bpw");

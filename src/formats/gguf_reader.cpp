@@ -206,8 +206,9 @@ GgufTensorInfo read_tensor_info(HeadReader& in) {
   const auto id = in.value<std::uint32_t>("a tensor type");
   const auto type = ggml_type_from_id(id);
   if (!type) {
-    in.unsupported(fmt::format("tensor {} has type {}, which is unknown or removed", info.name, id),
-                   "Another program's own type, or a damaged file: use one with the types of docs/formats/blocks.md");
+    in.unsupported(
+        fmt::format("tensor {} has type {}, which is unknown or removed", info.name, id),
+        "Another program's own type, or a damaged file: use one with the types of docs/formats/blocks.md");
   }
   info.type = *type;
   info.offset_bytes = in.value<std::uint64_t>("a tensor offset");

@@ -129,9 +129,9 @@ class ProbeRun {
           std::map<std::string, Requantization>{
               {task.tensor->name, {probes_[probe].type, importance, task.protected_weights}}},
           context.threads));
-      candidates.push_back({changed.back().get(), difference_of(source_, *task.tensor),
-                            fmt::format("the model with {} as {}", task.tensor->name,
-                                        type_name(probes_[probe].type))});
+      candidates.push_back(
+          {changed.back().get(), difference_of(source_, *task.tensor),
+           fmt::format("the model with {} as {}", task.tensor->name, type_name(probes_[probe].type))});
     }
     const auto scores = evaluate_candidates(context, samples_, source_, candidates, {progress, {}, nullptr});
     context.comm.together("sum up probes", [&] {

@@ -12,6 +12,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
+#include "llmq/pipeline/coherence.hpp"
 #include "llmq/pipeline/samples.hpp"
 #include "llmq/quant/type_policy.hpp"
 
@@ -222,6 +223,13 @@ QualityResult run_quality(const StageContext& context, const QualityOptions& opt
     compare_weights(context, *evaluation.original, *evaluation.candidates[0],
                     share_importance(context.comm, evaluation.original->spec(), statistics),
                     result.tensor_errors, result.layer_errors);
+  }
+  if (options.coherence) {
+    context.log.status("Checking coherence...");
+    result.coherence_score =
+        measure_coherence(context, {*evaluation.original, options.original.string()},
+                          {*evaluation.candidates[0], options.quantized.string()}, *evaluation.tokenizer)
+            .figures.score;
   }
   result.timestamp = utc_now();
   result.seconds = seconds_since(start);

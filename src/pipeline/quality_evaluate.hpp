@@ -83,15 +83,16 @@ struct EvaluationScores {
 };
 
 struct EvaluationExtras {
-  std::function<void(double)> progress;         ///< told this rank's share of work done; none: a bar of its own
-  std::span<const std::uint8_t> sentence_ends;  ///< by token id: 1 ends a sentence; empty: no sentences wanted
+  std::function<void(double)> progress;  ///< told this rank's share of work done; none: a bar of its own
+  std::span<const std::uint8_t>
+      sentence_ends;  ///< by token id: 1 ends a sentence; empty: no sentences wanted
   std::vector<LayerStatistics>* statistics = nullptr;  ///< becomes those of the original's inputs, on rank 0
 };
 
 /// Collective. Scores of all positions, by candidate; filled on rank 0 only. The original runs once for all
 /// candidates that fit into memory together; ranks, threads and memory never change a figure.
-/// @throws Error(out_of_memory) when not even one candidate fits, Error(importance) that names the model whose states
-/// or logits are not finite, Error(interrupted).
+/// @throws Error(out_of_memory) when not even one candidate fits, Error(importance) that names the model
+/// whose states or logits are not finite, Error(interrupted).
 EvaluationScores evaluate_candidates(const StageContext& context, const SampleSet& samples,
                                      const ModelSource& original, std::span<const Candidate> candidates,
                                      const EvaluationExtras& extras = {});

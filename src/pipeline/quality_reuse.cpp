@@ -35,6 +35,7 @@ std::optional<QualityResult> find_report(Log& log, const QualityOptions& options
     return std::nullopt;
   }
   if (options.include_layers && report->tensor_errors.empty()) return std::nullopt;
+  if (options.coherence && !report->coherence_score) return std::nullopt;
   if (!options.include_layers) {
     report->tensor_errors.clear();
     report->layer_errors.clear();

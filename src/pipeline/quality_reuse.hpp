@@ -1,4 +1,5 @@
-// A report that stands beside its file, read back instead of computed again. SPDX-License-Identifier: Apache-2.0
+// A report that stands beside its file, read back instead of computed again. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <optional>
@@ -8,8 +9,8 @@
 
 namespace llmq {
 
-/// The report beside `options.quantized` when it is of the same contents and holds what is asked for, as if computed
-/// now; none otherwise. A file that cannot be read is warned of.
+/// The report beside `options.quantized` when it is of the same contents and holds what is asked for, as if
+/// computed now; none otherwise. A file that cannot be read is warned of.
 std::optional<QualityResult> find_report(Log& log, const QualityOptions& options,
                                          const QualityIdentity& identity);
 

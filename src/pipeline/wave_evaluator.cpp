@@ -34,10 +34,10 @@ bool all_finite(std::span<const float> values) {
 }
 
 [[noreturn]] void not_finite(const Walker& walker, const std::string& where, std::uint64_t sample) {
-  throw Error(ExitCode::importance,
-              fmt::format("{}: NaN or Inf {} (chunk {})", walker.name, where, sample),
-              "A weight in or before it is damaged or out of range; quantize the model again, with another type "
-              "for it");
+  throw Error(
+      ExitCode::importance, fmt::format("{}: NaN or Inf {} (chunk {})", walker.name, where, sample),
+      "A weight in or before it is damaged or out of range; quantize the model again, with another type "
+      "for it");
 }
 
 void run_head(const Walker& walker, const LayerWeights& head, std::span<const float> states,
@@ -126,8 +126,8 @@ void WaveEvaluator::advance(Walker& walker, std::uint32_t layer, const LayerWeig
   if (watched) thread_statistics_.join_into((*statistics_)[layer]);
 }
 
-/// Those that differ here first, while the original's states are those before the layer; one layer's weights are
-/// resident at a time.
+/// Those that differ here first, while the original's states are those before the layer; one layer's weights
+/// are resident at a time.
 void WaveEvaluator::run_layer(std::uint32_t layer, const std::vector<std::uint64_t>& wave) {
   const auto load = [layer](Walker& walker) {
     const Stopwatch watch(walker);

@@ -1,5 +1,5 @@
-// The original and some candidates through all layers over a wave of samples, then the scores of every position.
-// SPDX-License-Identifier: Apache-2.0
+// The original and some candidates through all layers over a wave of samples, then the scores of every
+// position. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <atomic>

@@ -50,8 +50,8 @@ void ScoreSummary::add_chunk(std::span<const PositionScore> scores) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const PositionScore& score = scores[i];
     const double a = score.nll_quantized, b = score.nll_original, d = score.delta_p;
-    const double terms[kSums] = {a,     a * a, b, b * b, a * b, score.kld, score.kld * score.kld, d, d * d,
-                                 d * d * d * d};
+    const double terms[kSums] = {a,     a * a,        b, b * b, a * b, score.kld, score.kld * score.kld, d,
+                                 d * d, d * d * d * d};
     for (std::size_t k = 0; k < kSums; ++k) sums[k] += terms[k];
     const std::size_t bin = i * kPositionBins / scores.size();
     divergence[bin][0] += score.kld;
@@ -62,8 +62,7 @@ void ScoreSummary::add_chunk(std::span<const PositionScore> scores) {
     dp_sketch_.add(score.delta_p);
   }
   n_ += scores.size();
-  for (std::size_t k = 0; k < kSums; ++k)
-    sums_[k] = add_fixed(sums_[k], to_fixed(sums[k], kFractionBits));
+  for (std::size_t k = 0; k < kSums; ++k) sums_[k] = add_fixed(sums_[k], to_fixed(sums[k], kFractionBits));
   for (std::size_t bin = 0; bin < kPositionBins; ++bin) {
     bins_[bin].kld = add_fixed(bins_[bin].kld, to_fixed(divergence[bin][0], kFractionBits));
     bins_[bin].kld_sq = add_fixed(bins_[bin].kld_sq, to_fixed(divergence[bin][1], kFractionBits));
@@ -132,10 +131,10 @@ std::vector<PositionDivergence> ScoreSummary::along_positions(std::size_t ctx) c
   std::vector<PositionDivergence> parts;
   for (std::size_t bin = 0; bin < kPositionBins; ++bin) {
     if (bins_[bin].n == 0) continue;
-    parts.push_back({place(bin), place(bin + 1),
-                     mean_error(from_fixed(bins_[bin].kld, kFractionBits),
-                                from_fixed(bins_[bin].kld_sq, kFractionBits),
-                                static_cast<double>(bins_[bin].n))});
+    parts.push_back(
+        {place(bin), place(bin + 1),
+         mean_error(from_fixed(bins_[bin].kld, kFractionBits), from_fixed(bins_[bin].kld_sq, kFractionBits),
+                    static_cast<double>(bins_[bin].n))});
   }
   return parts;
 }

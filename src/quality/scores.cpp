@@ -29,9 +29,8 @@ class Lanes {
   /// sum += a_k b_k, likewise. The products are exact.
   HWY_INLINE void add_products(const float* a, const float* b, std::size_t count) {
     const Wide d;
-    for_each(count, [&](std::size_t at, auto sum) HWY_ATTR {
-      return hn::Add(sum, hn::Mul(widen(d, a + at), widen(d, b + at)));
-    });
+    for_each(count, [&](std::size_t at, auto sum)
+                        HWY_ATTR { return hn::Add(sum, hn::Mul(widen(d, a + at), widen(d, b + at))); });
   }
   double total() const {
     double sum = 0;
@@ -169,8 +168,7 @@ Top top_of(std::span<const float> logits) {
 }
 
 std::size_t checked_token(std::int32_t token, std::size_t vocab) {
-  if (token < 0 || static_cast<std::size_t>(token) >= vocab)
-    throw InternalError("scores: sizes do not fit");
+  if (token < 0 || static_cast<std::size_t>(token) >= vocab) throw InternalError("scores: sizes do not fit");
   return static_cast<std::size_t>(token);
 }
 
@@ -181,7 +179,9 @@ ScoredRange scored_range(std::size_t ctx) noexcept {
   return {ctx / 2, ctx - 1};
 }
 
-bool OriginalPrediction::finite() const noexcept { return std::isfinite(log_sum) && std::isfinite(mean_logit); }
+bool OriginalPrediction::finite() const noexcept {
+  return std::isfinite(log_sum) && std::isfinite(mean_logit);
+}
 
 OriginalPrediction take_original(std::span<float> logits, std::int32_t next_token) {
   const auto next = static_cast<double>(logits[checked_token(next_token, logits.size())]);

@@ -67,7 +67,15 @@ near gguf.json np1.json || fail "F16 as the original gives another divergence"
 report 1 same.json "$model" f16.gguf
 python3 -c 'import json,sys; sys.exit(json.load(open("same.json"))["metrics"]["kld_mean"] > 1e-6)' || fail "F16 diverges"
 
+# Coherence: the score of quantize --coherence-check, on two ranks too, and kept in the report beside the file.
+score() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["coherence_score"])' "$1"; }
+grep -q '"coherence_score": null' np1.json || fail "a score nobody asked for"
+report 2 coherent.json "$model" q4.gguf --coherence
+on 1 --format json quantize "$model" gguf -q Q4_K_M -n q4 --force --quality-report --coherence-check > quantized.json
+[ "$(score coherent.json)" = "$(score quantized.json)" ] && [ "$(score coherent.json)" = "$(score q4.qreport)" ] || fail "scores differ"
+
 # Beside the file and of the same contents: read back, to the same figures; else computed again.
+rm q4.qreport
 reused() { grep -q 'Read from q4.qreport' log.txt; }
 again() { "$LLMQ_BIN" --format json quality report "$model" "$@" > again.json 2> log.txt; }
 on 1 quantize "$model" gguf -q Q4_K_M -n q4 --force --quality-report > /dev/null

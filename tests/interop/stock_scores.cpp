@@ -1,7 +1,8 @@
-// Judges models with stock llama.cpp's library alone: stock_scores LIBRARIES IDS CTX CHUNKS BASE.gguf MODEL.gguf...
-// Full softmax of both in f64, on the same chunks as our own protocol (docs/formats/evaluation.md). IDS: token ids of the
-// whole text, separated by white space. One line a model: its path, perplexity of the base and of the model, mean KL
-// divergence, share of the same top token, number of scores. Built by quality.sh against the library's own headers.
+// Judges models with stock llama.cpp's library alone: stock_scores LIBRARIES IDS CTX CHUNKS BASE.gguf
+// MODEL.gguf... Full softmax of both in f64, on the same chunks as our own protocol
+// (docs/formats/evaluation.md). IDS: token ids of the whole text, separated by white space. One line a model:
+// its path, perplexity of the base and of the model, mean KL divergence, share of the same top token, number
+// of scores. Built by quality.sh against the library's own headers.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -76,7 +77,8 @@ std::vector<Row> evaluate(const std::string& path, const Text& text) {
     }
     if (llama_decode(context, batch) != 0) fail("cannot run " + path);
     for (std::size_t j = ctx / 2; j + 1 < ctx; ++j)
-      rows.push_back(log_probabilities(llama_get_logits_ith(context, static_cast<std::int32_t>(j)), vocabulary));
+      rows.push_back(
+          log_probabilities(llama_get_logits_ith(context, static_cast<std::int32_t>(j)), vocabulary));
   }
   llama_batch_free(batch);
   llama_free(context);
@@ -84,7 +86,8 @@ std::vector<Row> evaluate(const std::string& path, const Text& text) {
   return rows;
 }
 
-void report(const std::string& path, const std::vector<Row>& base, const std::vector<Row>& other, const Text& text) {
+void report(const std::string& path, const std::vector<Row>& base, const std::vector<Row>& other,
+            const Text& text) {
   double nll_base = 0, nll = 0, kld = 0, same = 0;
   std::size_t i = 0;
   for (const auto& chunk : text.chunks) {
@@ -92,25 +95,29 @@ void report(const std::string& path, const std::vector<Row>& base, const std::ve
       const auto next = static_cast<std::size_t>(chunk[j + 1]);
       nll_base -= base[i][next];
       nll -= other[i][next];
-      for (std::size_t k = 0; k < base[i].size(); ++k) kld += std::exp(base[i][k]) * (base[i][k] - other[i][k]);
+      for (std::size_t k = 0; k < base[i].size(); ++k)
+        kld += std::exp(base[i][k]) * (base[i][k] - other[i][k]);
       const auto top = [](const Row& row) { return std::max_element(row.begin(), row.end()) - row.begin(); };
       same += top(base[i]) == top(other[i]);
     }
   }
   const auto n = static_cast<double>(i);
-  std::printf("%s %.9g %.9g %.9g %.9g %zu\n", path.c_str(), std::exp(nll_base / n), std::exp(nll / n), kld / n,
-              100 * same / n, i);
+  std::printf("%s %.9g %.9g %.9g %.9g %zu\n", path.c_str(), std::exp(nll_base / n), std::exp(nll / n),
+              kld / n, 100 * same / n, i);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 7) fail("usage: stock_scores LIBRARIES IDS CTX CHUNKS BASE.gguf MODEL.gguf...");
-  llama_log_set([](ggml_log_level level, const char* message, void*) {
-    if (level == GGML_LOG_LEVEL_ERROR) std::fputs(message, stderr);
-  }, nullptr);
+  llama_log_set(
+      [](ggml_log_level level, const char* message, void*) {
+        if (level == GGML_LOG_LEVEL_ERROR) std::fputs(message, stderr);
+      },
+      nullptr);
   ggml_backend_load_all_from_path(argv[1]);
-  const Text text = read_text(argv[2], std::strtoul(argv[3], nullptr, 10), std::strtoul(argv[4], nullptr, 10));
+  const Text text =
+      read_text(argv[2], std::strtoul(argv[3], nullptr, 10), std::strtoul(argv[4], nullptr, 10));
   const std::vector<Row> base = evaluate(argv[5], text);
   for (int i = 6; i < argc; ++i) report(argv[i], base, evaluate(argv[i], text), text);
 }

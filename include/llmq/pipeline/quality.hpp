@@ -24,6 +24,7 @@ struct QualityOptions : EvaluationOptions {
   std::filesystem::path original;
   std::filesystem::path quantized;
   bool include_layers = false;  ///< also compare weights, tensor by tensor
+  bool coherence = false;       ///< also let both models write (docs/coherence.md)
   bool reuse = true;            ///< take what a report beside the file says, where it is of the same content
 };
 

@@ -1,5 +1,5 @@
-// The sentences where a quantized model departs most from its original: a bounded list that may be filled in any order.
-// SPDX-License-Identifier: Apache-2.0
+// The sentences where a quantized model departs most from its original: a bounded list that may be filled in
+// any order. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,8 @@ struct SentenceRange {
   std::size_t end = 0;
 };
 
-/// The sentences of the tokens [first, last) of a sample. @param ends  by token id: 1 for one that ends a sentence
+/// The sentences of the tokens [first, last) of a sample. @param ends  by token id: 1 for one that ends a
+/// sentence
 std::vector<SentenceRange> split_sentences(std::span<const std::int32_t> tokens, std::size_t first,
                                            std::size_t last, std::span<const std::uint8_t> ends);
 
@@ -44,7 +45,8 @@ struct Sentence {
   std::span<const TokenDeparture> all() const noexcept { return {tokens, count}; }
 };
 
-/// The kKeptSentences with the largest mean divergence, that one first; equal ones by their place in the text.
+/// The kKeptSentences with the largest mean divergence, that one first; equal ones by their place in the
+/// text.
 class WorstSentences {
  public:
   void add(const Sentence& sentence);

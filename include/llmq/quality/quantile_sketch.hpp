@@ -1,6 +1,6 @@
-// Percentiles of many values without keeping them: counts in bins of equal relative width. Counts are whole numbers, so
-// sketches of parts merge to the same bins in any order and grouping.
-// SPDX-License-Identifier: Apache-2.0
+// Percentiles of many values without keeping them: counts in bins of equal relative width. Counts are whole
+// numbers, so sketches of parts merge to the same bins in any order and grouping. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,9 @@
 
 namespace llmq {
 
-/// A bin is what values share in sign, exponent and the first 11 bits of the mantissa: 2^-11 of a value wide, so that a
-/// percentile is off by 2^-12 (0.025 %) at most. Values below 2^-60 count as 0. Smallest and largest are exact.
+/// A bin is what values share in sign, exponent and the first 11 bits of the mantissa: 2^-11 of a value wide,
+/// so that a percentile is off by 2^-12 (0.025 %) at most. Values below 2^-60 count as 0. Smallest and
+/// largest are exact.
 class QuantileSketch {
  public:
   /// @param value  finite

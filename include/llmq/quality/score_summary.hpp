@@ -51,8 +51,9 @@ struct PositionDivergence {
 /// Parts of the scored half that are told apart.
 inline constexpr std::size_t kPositionBins = 16;
 
-/// A chunk's sums are made in f64 in the order of its positions and then added as whole numbers, percentiles come from
-/// counts: chunks may be added in any order and grouping, the figures stay the same to the last bit.
+/// A chunk's sums are made in f64 in the order of its positions and then added as whole numbers, percentiles
+/// come from counts: chunks may be added in any order and grouping, the figures stay the same to the last
+/// bit.
 class ScoreSummary {
  public:
   /// Scores of one whole chunk, in order. @throws Error(importance) if one is not finite.

@@ -33,10 +33,10 @@ ScoredRange scored_range(std::size_t ctx) noexcept;
 
 /// What scores take from the original's logits z at one position: made once, used for every candidate.
 struct OriginalPrediction {
-  double log_sum = 0;    ///< ln sum_k e^z_k
-  double mass = 0;       ///< sum_k e^(z_k - max z)
+  double log_sum = 0;     ///< ln sum_k e^z_k
+  double mass = 0;        ///< sum_k e^(z_k - max z)
   double mean_logit = 0;  ///< sum_k p_k z_k
-  double nll = 0;        ///< of the next token
+  double nll = 0;         ///< of the next token
   std::int32_t top = 0;
 
   /// False when a logit was NaN or infinite; nothing else then has a meaning.
@@ -44,11 +44,12 @@ struct OriginalPrediction {
 };
 
 /// @param logits  [vocab]; become e^(z_k - max z), as score_position takes them
-/// @throws InternalError if `next_token` is none of the vocabulary.  Local. The same bits on every instruction set.
+/// @throws InternalError if `next_token` is none of the vocabulary.  Local. The same bits on every
+/// instruction set.
 OriginalPrediction take_original(std::span<float> logits, std::int32_t next_token);
 
-/// Scores a candidate's logits at the position of `original`. `kld` is not finite when a logit is not; equal logits
-/// give exactly 0.  @param masses, quantized  [vocab].  Local. The same bits on every instruction set.
+/// Scores a candidate's logits at the position of `original`. `kld` is not finite when a logit is not; equal
+/// logits give exactly 0.  @param masses, quantized  [vocab].  Local. The same bits on every instruction set.
 PositionScore score_position(const OriginalPrediction& original, std::span<const float> masses,
                              std::span<const float> quantized, std::int32_t next_token);
 

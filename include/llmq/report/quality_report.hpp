@@ -1,5 +1,6 @@
-// What became of a model when it was quantized, as plain numbers, and their forms: JSON (docs/formats/qreport.md), CSV and
-// one HTML page that needs nothing beside itself. SPDX-License-Identifier: Apache-2.0
+// What became of a model when it was quantized, as plain numbers, and their forms: JSON
+// (docs/formats/qreport.md), CSV and one HTML page that needs nothing beside itself. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ struct TensorError {
   double mse = 0;
   double max_error = 0;
   double cosine = 1;
-  /// sum w e^2 / sum w x^2, w = mean a^2 of the column on the evaluation text: the part of the product's energy that is
-  /// lost. None where inputs are not measured (embeddings, the output matrix, norms).
+  /// sum w e^2 / sum w x^2, w = mean a^2 of the column on the evaluation text: the part of the product's
+  /// energy that is lost. None where inputs are not measured (embeddings, the output matrix, norms).
   std::optional<double> weighted_error;
 };
 
@@ -37,12 +38,12 @@ struct LayerError {
   std::optional<double> weighted_error;
 };
 
-/// A token of a sentence, and what both models said before they saw it. Tokens that make up one character stand
-/// together, with the divergence of the worst of them.
+/// A token of a sentence, and what both models said before they saw it. Tokens that make up one character
+/// stand together, with the divergence of the worst of them.
 struct SentenceToken {
   std::string text;
   double kld = 0;
-  double p_original = 0, p_quantized = 0;  ///< of the token
+  double p_original = 0, p_quantized = 0;   ///< of the token
   std::string top_original, top_quantized;  ///< the most likely tokens
 };
 
@@ -122,8 +123,8 @@ nlohmann::ordered_json compare_json(const CompareResult& result, const std::vect
 /// A header and a row a candidate.
 std::string compare_csv(const CompareResult& result);
 
-/// Reads what quality_json has written. @throws FormatError(validation) for what the schema refuses, with a JSON
-/// pointer.
+/// Reads what quality_json has written. @throws FormatError(validation) for what the schema refuses, with a
+/// JSON pointer.
 QualityResult parse_quality_report(std::string_view text, const std::string& path);
 
 /// One page. Equal results give equal bytes.

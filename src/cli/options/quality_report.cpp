@@ -38,6 +38,8 @@ void QualityReportParser::add_options(Invocation& invocation) {
   text_.add_options(app(), options.ctx);
   app().add_flag("--include-layers", options.include_layers,
                  "Also compare the weights, by layer and by tensor");
+  app().add_flag("--coherence", options.coherence,
+                 "Also let both models write, and score what the file wrote");
   app()
       .add_option("-o,--output", invocation.quality_output,
                   "Also write the report to this .json, .qreport, .csv or .html file")

@@ -67,6 +67,7 @@ constexpr OptionRule kQuality[] = {
     {"chunks"},
     {"ctx"},
     {"include-layers"},
+    {"coherence"},
     {"metrics"},
     {"output", place},
 };

@@ -62,7 +62,8 @@ TEST(ScorePosition, agrees_with_plain_double_precision_at_any_length) {
   for (const std::size_t count : {2u, 7u, 8u, 9u, 511u, 512u, 513u, 5003u}) {
     const std::vector<float> z = some_logits(count, 9, 0.7), w = some_logits(count, 7, 0.71);
     double zs = 0, ws = 0;
-    for (std::size_t k = 0; k < count; ++k) zs += std::exp(static_cast<double>(z[k])), ws += std::exp(static_cast<double>(w[k]));
+    for (std::size_t k = 0; k < count; ++k)
+      zs += std::exp(static_cast<double>(z[k])), ws += std::exp(static_cast<double>(w[k]));
     double kld = 0;
     for (std::size_t k = 0; k < count; ++k) {
       const double p = std::exp(static_cast<double>(z[k])) / zs, q = std::exp(static_cast<double>(w[k])) / ws;
@@ -94,7 +95,8 @@ TEST(ScorePosition, a_bad_logit_shows) {
     for (const std::size_t place : {0u, 5u, 599u}) {
       std::vector<float> damaged = some_logits(600, 5, 0.3);
       damaged[place] = bad;
-      EXPECT_FALSE(std::isfinite(score_of(some_logits(600, 5, 0.3), damaged, 7).kld)) << bad << " at " << place;
+      EXPECT_FALSE(std::isfinite(score_of(some_logits(600, 5, 0.3), damaged, 7).kld))
+          << bad << " at " << place;
       EXPECT_FALSE(take_original(damaged, 7).finite()) << bad << " at " << place;
     }
   }
