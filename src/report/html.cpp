@@ -1,5 +1,7 @@
 #include "report/html.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "llmq/core/text.hpp"
@@ -8,26 +10,48 @@
 
 namespace llmq::html {
 
+namespace {
+
+/// Bytes of the character that `text` begins with; 0 where they are none.
+std::size_t character_bytes(std::string_view text) {
+  for (std::size_t bytes = 1; bytes <= std::min<std::size_t>(4, text.size()); ++bytes)
+    if (is_valid_utf8(text.substr(0, bytes))) return bytes;
+  return 0;
+}
+
+/// What stands for a byte that HTML gives a meaning; empty: itself.
+std::string_view entity(char c) {
+  switch (c) {
+    case '&':
+      return "&amp;";
+    case '<':
+      return "&lt;";
+    case '>':
+      return "&gt;";
+    case '"':
+      return "&quot;";
+    case '\'':
+      return "&#39;";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
 std::string escape(std::string_view text) {
   constexpr std::string_view replacement = "\xEF\xBF\xBD";
-  const bool utf8 = is_valid_utf8(text);
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (c == '\'')
-      out += "&#39;";
-    else if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !utf8))
+  for (std::size_t at = 0; at < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const std::size_t bytes = byte < 0x80 ? 1 : character_bytes(text.substr(at));
+    if (bytes == 0 || byte < 0x20 || byte == 0x7F)
       out += replacement;
+    else if (const std::string_view instead = entity(text[at]); !instead.empty())
+      out += instead;
     else
-      out += c;
+      out += text.substr(at, bytes);
+    at += std::max<std::size_t>(1, bytes);
   }
   return out;
 }

@@ -8,7 +8,8 @@
 
 namespace llmq::html {
 
-/// Plain text as content or attribute: no markup, no control characters, well-formed UTF-8.
+/// Plain text as content or attribute: no markup, no control characters, each byte that is not part of a
+/// character replaced.
 std::string escape(std::string_view text);
 
 /// Four significant digits, as every figure on a page.

@@ -95,6 +95,14 @@ TEST(AnalyzePage, eighty_layers_and_many_experts_stay_small) {
   EXPECT_EQ(count(page, "id=\"experts-blk."), 80U);  // gate, up and down of a layer saw the same
 }
 
+TEST(Escape, replaces_what_is_no_character_and_keeps_the_rest) {
+  const std::string gone = "\xEF\xBF\xBD";
+  EXPECT_EQ(html::escape("é\xff€"), "é" + gone + "€");
+  EXPECT_EQ(html::escape("\xE2\x82"), gone + gone) << "a character cut short";
+  EXPECT_EQ(html::escape("\xC0\xAF"), gone + gone) << "an overlong slash";
+  EXPECT_EQ(html::escape("😀\n<\xF0\x9F\x98"), "😀" + gone + "&lt;" + gone + gone + gone);
+}
+
 TEST(HeatSteps, logarithmic_from_end_to_end) {
   EXPECT_EQ(heat_step(1, 1, 1e10), 0);
   EXPECT_EQ(heat_step(1.1e5, 1, 1e10), 5);
