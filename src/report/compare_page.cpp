@@ -14,12 +14,12 @@
 namespace llmq {
 namespace {
 
-constexpr std::size_t kMostMapCells = 4500;  // of all candidates together
+constexpr std::size_t kMostMapCells = 3600;  // of all candidates together
 
 std::string facts(const CompareResult& result) {
   std::vector<html::Fact> facts = {{"Original", shown_name(result.original)},
                                    {"Candidates", format_count(result.candidates.size())}};
-  if (result.metrics.need_pass()) {
+  if (result.metrics.need_pass() && !result.candidates.empty()) {
     const QualityMetrics& m = result.candidates.front().metrics;
     facts.push_back({"Text", result.dataset});
     facts.push_back({"Scored", fmt::format("{} positions in {} chunks of {} tokens", format_count(m.scores),
@@ -34,7 +34,7 @@ std::string facts(const CompareResult& result) {
 }
 
 std::string tradeoff_section(const CompareResult& result) {
-  if (!result.metrics.kld) return "";
+  if (!result.metrics.kld || result.candidates.empty()) return "";
   std::vector<TradeoffPoint> points;
   for (const QualityResult& one : result.candidates) {
     std::string name = shown_name(one.quantized);
@@ -126,7 +126,7 @@ std::string maps_section(const CompareResult& result) {
 }
 
 std::string sentences_section(const CompareResult& result) {
-  if (!result.metrics.kld) return "";
+  if (!result.metrics.kld || result.candidates.empty()) return "";
   const auto worst = std::max_element(
       result.candidates.begin(), result.candidates.end(),
       [](const QualityResult& a, const QualityResult& b) { return a.metrics.kld.mean < b.metrics.kld.mean; });

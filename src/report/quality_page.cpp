@@ -14,8 +14,8 @@ namespace llmq {
 namespace {
 
 constexpr std::size_t kTopTensors = 20;
-constexpr std::size_t kListedTensors = 1500;  // beyond, the report as .json has them
-constexpr std::size_t kMostMapCells = 4500;
+constexpr std::size_t kListedTensors = 1200;  // beyond, the report as .json has them
+constexpr std::size_t kMostMapCells = 3600;
 
 std::string facts(const QualityResult& result) {
   return html::header(

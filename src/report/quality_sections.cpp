@@ -12,13 +12,15 @@
 namespace llmq {
 namespace {
 
+constexpr std::uint32_t kMostMapLayers = 1000;  // a name may claim any layer, and a map has a row for each
 constexpr double kPaleDivergence = 0.02, kDarkDivergence = 3;  // nats: ends of the colours of words
 
 HeatMap empty_map(const std::vector<TensorError>& tensors, std::string id, std::string label, bool linear) {
   HeatMap map{std::move(id), std::move(label), 0, {}, {}, linear};
   for (const TensorError& tensor : tensors) {
     const TensorPlace place = place_of(tensor.name);
-    if (!place.layer || place.role.ends_with("_norm") || tensor.name.ends_with(".bias")) continue;
+    if (!place.layer || *place.layer >= kMostMapLayers) continue;
+    if (place.role.ends_with("_norm") || tensor.name.ends_with(".bias")) continue;
     map.n_layers = std::max(map.n_layers, *place.layer + 1);
     map.roles.push_back(place.role);
     map.cells.push_back({*place.layer, place.role, tensor.name, std::nullopt});

@@ -98,7 +98,18 @@ TEST(QualityPage, stays_small_with_eighty_layers) {
   const std::string page = quality_html(made_up(80));
   expect_sound(page);
   EXPECT_EQ(count(page, "id=\"map-bits\""), 1U);
+  expect_sound(quality_html(made_up(171)));  // as many cells as maps may have
   expect_sound(quality_html(made_up(400)));
+}
+
+TEST(QualityPage, a_layer_beyond_all_models_is_left_out_of_maps) {
+  for (const std::uint32_t layer : {4000000U, 4294967295U}) {
+    QualityResult result = made_up(3);
+    result.tensor_errors.back().name = fmt::format("blk.{}.ffn_down.weight", layer);
+    const std::string page = quality_html(result);
+    expect_sound(page);
+    EXPECT_EQ(count(page, "<title>blk."), 3U * (3 * 7 - 1));
+  }
 }
 
 CompareResult comparison(std::size_t candidates, std::uint32_t layers) {
@@ -141,6 +152,12 @@ TEST(ComparePage, shows_chosen_groups_only_and_stays_small) {
   const std::string many = compare_html(comparison(12, 80));
   expect_sound(many);
   EXPECT_NE(many.find("more would make this page too large"), std::string::npos);
+}
+
+TEST(ComparePage, no_candidates_are_still_a_page) {
+  const std::string page = compare_html(CompareResult{});
+  expect_sound(page);
+  EXPECT_EQ(count(page, "<svg"), 0U);
 }
 
 TEST(ComparePage, one_candidate_without_divergence) {
