@@ -48,8 +48,9 @@ Axis make_axis(const std::vector<double>& figures, bool log) {
     if (figure > 0) least = std::min(least, figure);
   }
   log = log && max > 0;
-  std::vector<double> ticks = log ? log_ticks(least, max) : linear_ticks(min, max);
-  return {ticks.front(), ticks.back(), ticks, log};
+  const bool zero_low = log && !(min > 0);
+  std::vector<double> ticks = log ? log_ticks(zero_low ? least / 4 : least, max) : linear_ticks(min, max);
+  return {ticks.front(), ticks.back(), ticks, log, zero_low};
 }
 
 Axis make_tight_axis(const std::vector<double>& figures) {

@@ -16,14 +16,14 @@ struct Axis {
   double low = 0, high = 1;
   std::vector<double> ticks;
   bool log = false;
+  bool zero_low = false;  ///< of a logarithmic one: its low end, the first tick, stands for 0
 
   /// From 0 to 1; figures outside stand at its ends.
   double place(double figure) const;
 };
 
-/// Logarithmic if asked for and any figure is positive; figures that are not positive then stand at its low
-/// end.
-/// Its ends are ticks.
+/// Its ends are ticks. Logarithmic if asked for and any figure is positive; where some are not, they stand at
+/// its low end, apart from the smallest positive one.
 Axis make_axis(const std::vector<double>& figures, bool log);
 /// Linear; its ends are those of the figures.
 Axis make_tight_axis(const std::vector<double>& figures);

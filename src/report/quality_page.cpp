@@ -6,6 +6,7 @@
 #include "llmq/core/text.hpp"
 #include "llmq/report/quality_report.hpp"
 
+#include "report/file_names.hpp"
 #include "report/html.hpp"
 #include "report/quality_charts.hpp"
 #include "report/quality_sections.hpp"
@@ -55,17 +56,19 @@ std::string figures_section(const QualityResult& result) {
   row("KL divergence, largest", html::number(m.kld_max), "The worst position of the text.");
   row("Same top token", fmt::format("{:.2f} ± {:.2f} %", m.same_top_pct, m.same_top_error_pct),
       "Greedy decoding would have gone on with the same token.");
-  row("Change of the true token's probability",
-      fmt::format("mean {:+.3f} ± {:.3f} %, rms {:.3f} ± {:.3f} %", m.delta_p_pct.mean, m.delta_p_pct.error,
-                  m.delta_p_rms_pct, m.delta_p_rms_error_pct),
-      "A mean below 0: the file knows less. The rms counts changes either way.");
+  row("True token's probability, mean change",
+      fmt::format("{:+.3f} ± {:.3f} %", m.delta_p_pct.mean, m.delta_p_pct.error),
+      "Below 0: the file knows less.");
+  row("The same, rms", fmt::format("{:.3f} ± {:.3f} %", m.delta_p_rms_pct, m.delta_p_rms_error_pct),
+      "Counts changes either way.");
   row("Its worst hundredth", fmt::format("{:+.2f} %", m.delta_p_p1_pct),
       "One position in a hundred loses that much.");
   if (result.coherence_score)
     row("Coherence", html::number(*result.coherence_score),
         "1: the original would write what this file writes; docs/coherence.md.");
+  // Beside it stands the drawing along positions, where there is one.
   return html::section("figures-section", "Figures", "<div class=\"wrap\">" + html::draw(table) + "</div>\n",
-                       true);
+                       result.positions.empty());
 }
 
 std::string positions_section(const QualityResult& result) {
@@ -110,7 +113,8 @@ std::string maps_section(const QualityResult& result) {
       html::paragraph(
           "Weighted error: the part of the product's energy that is lost on this text, were columns of the "
           "input independent.") +
-          draw_error_maps(result.tensor_errors, "map"));
+          draw_error_maps(result.tensor_errors, "map"),
+      true);
 }
 
 std::string worst_section(const QualityResult& result) {
@@ -155,8 +159,8 @@ std::string sentences_section(const QualityResult& result) {
   if (result.sentences.empty()) return "";
   return html::section(
       "sentences", "Where it departs most",
-      html::paragraph("Sentences of the text with the largest mean KL divergence. The darker a word, "
-                      "the more the prediction of it changed; point at it for figures.") +
+      html::paragraph("Sentences of the text with the largest mean KL divergence. The stronger a "
+                      "word's colour, the more the prediction of it changed; point at it for figures.") +
           draw_sentences(result.sentences),
       true);
 }

@@ -88,11 +88,6 @@ std::string draw_sentence(const SentenceReport& sentence) {
 
 }  // namespace
 
-std::string shown_name(const std::filesystem::path& path) {
-  const std::filesystem::path plain = path.lexically_normal();
-  return (plain.has_filename() ? plain : plain.parent_path()).filename().string();
-}
-
 std::string with_error(double value, double error) {
   if (!(error > 0)) return html::number(value);
   if (error < 1e-6) return fmt::format("{:.3g} ± {:.1g}", value, error);
@@ -102,15 +97,20 @@ std::string with_error(double value, double error) {
 }
 
 std::string draw_error_maps(const std::vector<TensorError>& tensors, const std::string& id) {
-  const std::string weighted = draw_map(tensors, id + "-weighted", "part of the product's energy lost", false,
-                                        [](const TensorError& tensor) { return tensor.weighted_error; });
-  return "<h3>Bits a weight</h3>\n" +
-         draw_map(tensors, id + "-bits", "bits a weight", true,
-                  [](const TensorError& tensor) { return std::optional(tensor.bit_width); }) +
-         (weighted.empty() ? "" : "<h3>Importance-weighted error</h3>\n" + weighted) +
-         "<h3>Mean squared error of the weights</h3>\n" +
-         draw_map(tensors, id + "-mse", "mean squared error", false,
-                  [](const TensorError& tensor) { return std::optional(tensor.mse); });
+  const auto titled = [](const char* title, const std::string& map) {
+    return map.empty() ? "" : fmt::format("<div><h3>{}</h3>\n{}</div>\n", title, map);
+  };
+  return "<div class=\"maps\">\n" +
+         titled("Bits a weight",
+                draw_map(tensors, id + "-bits", "bits a weight", true,
+                         [](const TensorError& tensor) { return std::optional(tensor.bit_width); })) +
+         titled("Importance-weighted error",
+                draw_map(tensors, id + "-weighted", "part of the product's energy lost", false,
+                         [](const TensorError& tensor) { return tensor.weighted_error; })) +
+         titled("Mean squared error of the weights",
+                draw_map(tensors, id + "-mse", "mean squared error", false,
+                         [](const TensorError& tensor) { return std::optional(tensor.mse); })) +
+         "</div>\n";
 }
 
 std::size_t map_cells(const std::vector<TensorError>& tensors) {

@@ -9,8 +9,6 @@
 
 namespace llmq {
 
-/// The last part of a path: directories are nobody else's business.
-std::string shown_name(const std::filesystem::path& path);
 /// Two digits of the error: "0.01234 ± 0.00041".
 std::string with_error(double value, double error);
 

@@ -149,6 +149,13 @@ TEST(ComparePage, shows_chosen_groups_only_and_stays_small) {
   EXPECT_EQ(sizes.find("KL divergence"), std::string::npos);
   EXPECT_EQ(sizes.find("perplexity"), std::string::npos);
   EXPECT_EQ(count(sizes, "<svg"), 0U);
+  result.metrics = {false, false, true, true};
+  const std::string bits = compare_html(result);
+  expect_sound(bits);
+  EXPECT_NE(bits.find(">Bits a weight</text>"), std::string::npos) << "the axis of the sizes that are shown";
+  EXPECT_EQ(bits.find(" MB"), std::string::npos);
+  result.metrics = {false, false, false, true};
+  EXPECT_EQ(count(compare_html(result), "id=\"tradeoff\""), 0U);
   const std::string many = compare_html(comparison(12, 80));
   expect_sound(many);
   EXPECT_NE(many.find("more would make this page too large"), std::string::npos);
@@ -158,6 +165,17 @@ TEST(ComparePage, no_candidates_are_still_a_page) {
   const std::string page = compare_html(CompareResult{});
   expect_sound(page);
   EXPECT_EQ(count(page, "<svg"), 0U);
+}
+
+TEST(ComparePage, equal_candidates_and_one_without_divergence) {
+  CompareResult result = comparison(4, 0);
+  result.candidates[1] = result.candidates[0];
+  result.candidates[3].metrics.kld = {0, 0};
+  const std::string page = compare_html(result);
+  expect_sound(page);
+  EXPECT_NE(page.find(">L0 (2)</text>"), std::string::npos) << "both are named";
+  EXPECT_EQ(count(page, "class=\"dot s7\""), 3U) << "the smallest is also the nearest";
+  EXPECT_NE(page.find("\">0</text>"), std::string::npos) << "0 has its tick on the logarithmic axis";
 }
 
 TEST(ComparePage, one_candidate_without_divergence) {
@@ -177,8 +195,8 @@ TEST(Tradeoff, dominated_points_are_those_that_a_pair_shows) {
     for (std::size_t i = 0; i < points.size(); ++i) {
       bool beaten = false;
       for (const TradeoffPoint& other : points) {
-        const bool equal = other.bytes == points[i].bytes && other.kld.mean == points[i].kld.mean;
-        beaten = beaten || (!equal && other.bytes <= points[i].bytes && other.kld.mean <= points[i].kld.mean);
+        const bool equal = other.size == points[i].size && other.kld.mean == points[i].kld.mean;
+        beaten = beaten || (!equal && other.size <= points[i].size && other.kld.mean <= points[i].kld.mean);
       }
       EXPECT_EQ(dominated[i], beaten);
     }
@@ -187,12 +205,17 @@ TEST(Tradeoff, dominated_points_are_those_that_a_pair_shows) {
 
 TEST(Axis, ticks_and_places) {
   EXPECT_EQ(linear_ticks(0, 10), (std::vector<double>{0, 2, 4, 6, 8, 10}));
-  const Axis log = make_axis({0.003, 0.4, -1}, true);
+  const Axis log = make_axis({0.003, 0.4}, true);
   EXPECT_DOUBLE_EQ(log.low, 0.002);
   EXPECT_DOUBLE_EQ(log.high, 0.5);
   EXPECT_EQ(log.place(-1), 0);
   EXPECT_EQ(log.place(9), 1);
   EXPECT_NEAR(log.place(std::sqrt(0.001)), 0.5, 1e-9);
+  EXPECT_FALSE(log.zero_low);
+  const Axis with_zero = make_axis({0.003, 0, 0.4}, true);
+  EXPECT_TRUE(with_zero.zero_low);
+  EXPECT_EQ(with_zero.place(0), 0);
+  EXPECT_GT(with_zero.place(0.003), 0.15) << "the smallest figure is seen to be none";
   EXPECT_FALSE(make_axis({0, 0}, true).log);
   for (const double figure : {-3.0, 0.0, 1e-9, 7e12}) {
     const std::vector<double> ticks = linear_ticks(figure, figure);
