@@ -82,20 +82,22 @@ browser() {
   [ ! -s console.txt ] || { cat console.txt; fail "the page complains"; }
 }
 # check_looks PAGE: as wide as a desktop and a phone a picture of that width with nothing to scroll sideways, and light and
-# dark have backgrounds of their own.
+# dark have backgrounds of their own. A window is never narrower than 500 pixels; a frame is.
 check_looks() {
   local page=$1 width scheme inner scroll background
-  local probe='<script>document.title = [innerWidth, document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor].join("|")</script>'
+  local probe='<script>parent.postMessage([innerWidth, document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor].join("|"), "*")</script>'
   sed "s#</body>#$probe</body>#" "$page" > probe.html
   rm -f backgrounds.txt
   for width in 1280 390; do
     browser --window-size=$width,2400 --screenshot="$work/$width.png" "file://$work/$page" > /dev/null
     [ "$(od -An -t u1 -j 16 -N 4 "$width.png" | awk '{ print $3 * 256 + $4 }')" = $width ] || fail "$page: the picture is not $width wide"
+    printf '<script>onmessage = (heard) => { document.title = heard.data }</script><iframe src="probe.html" width="%s" height="2400" frameborder="0"></iframe>' \
+      $width > frame.html
     for scheme in 0 1; do
-      browser --window-size=$width,2400 --blink-settings=preferredColorScheme=$scheme --dump-dom "file://$work/probe.html" > probe.dom
-      sed -n 's#^<title>\(.*\)</title>$#\1#p' probe.dom > "probe.$width.$scheme"
-      IFS='|' read -r inner scroll background < "probe.$width.$scheme"
-      [ "$inner" = "$scroll" ] || fail "$page: $scroll wide in a window of $inner"
+      browser --window-size=1400,2400 --blink-settings=preferredColorScheme=$scheme --dump-dom "file://$work/frame.html" > probe.dom
+      sed -n 's#.*<title>\(.*\)</title>.*#\1#p' probe.dom > "probe.$width.$scheme"
+      IFS='|' read -r inner scroll background < "probe.$width.$scheme" || true
+      [ "$inner" = $width ] && [ "$scroll" = $width ] || fail "$page: $scroll wide in a frame of $width"
       echo "$background" >> backgrounds.txt
     done
   done
