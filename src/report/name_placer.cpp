@@ -11,8 +11,9 @@
 namespace llmq {
 namespace {
 
-constexpr double kLetter = 6.2, kAscent = 9,
+constexpr double kLetter = 6.4, kAscent = 9,
                  kDescent = 3;  ///< of a name's letters: width and parts of the height
+constexpr double kGap = 6;      ///< between two names of a line
 constexpr std::size_t kMostLetters = 24;
 constexpr double kPoint = 5, kNear = 9, kFar = 130,
                  kFurther = 8;  ///< half a point; distances of names and their step
@@ -45,7 +46,13 @@ void along(double x0, double y0, double x1, double y1, const Visit& visit) {
 
 }  // namespace
 
+double Place::distance_to(const Box& box) const {
+  return std::hypot(std::max({box.left - x, 0.0, x - box.right}),
+                    std::max({box.top - y, 0.0, y - box.bottom}));
+}
+
 void NamePlacer::take_point(double x, double y) {
+  points_.push_back({x, y});
   taken_.push_back({x - kPoint, y - kPoint, x + kPoint, y + kPoint});
 }
 
@@ -54,9 +61,17 @@ void NamePlacer::take_line(double x0, double y0, double x1, double y1) {
 }
 
 bool NamePlacer::free(const Box& box) const {
-  const auto meets = [&](const Box& other) { return box.meets(other); };
-  return area_.holds(box) && std::none_of(taken_.begin(), taken_.end(), meets) &&
-         std::none_of(names_.begin(), names_.end(), meets);
+  const Box with_gap{box.left - kGap, box.top, box.right + kGap, box.bottom};
+  return area_.holds(box) &&
+         std::none_of(taken_.begin(), taken_.end(), [&](const Box& one) { return one.meets(box); }) &&
+         std::none_of(names_.begin(), names_.end(), [&](const Box& one) { return one.meets(with_gap); });
+}
+
+bool NamePlacer::belongs_to(const Box& box, double x, double y) const {
+  const double distance = Place{x, y}.distance_to(box);
+  return std::none_of(points_.begin(), points_.end(), [&](const Place& point) {
+    return (point.x != x || point.y != y) && point.distance_to(box) < distance + kPoint;
+  });
 }
 
 bool NamePlacer::leads_freely(double x0, double y0, double x1, double y1) const {
@@ -76,7 +91,7 @@ std::string NamePlacer::place(const std::string& name, double x, double y) {
       const double end_x = x + distance * direction.x, end_y = y + distance * direction.y;
       const Box box = box_at(end_x, end_y, width, direction);
       const bool apart = distance > 2 * kNear;
-      if (!free(box) || (apart && !leads_freely(x, y, end_x, end_y))) continue;
+      if (!free(box) || !(apart ? leads_freely(x, y, end_x, end_y) : belongs_to(box, x, y))) continue;
       names_.push_back(box);
       std::string line;
       if (apart) {

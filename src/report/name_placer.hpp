@@ -19,6 +19,12 @@ struct Box {
   }
 };
 
+struct Place {
+  double x = 0, y = 0;
+
+  double distance_to(const Box& box) const;
+};
+
 class NamePlacer {
  public:
   explicit NamePlacer(const Box& area) : area_(area) {}
@@ -34,9 +40,12 @@ class NamePlacer {
 
  private:
   bool free(const Box& box) const;
+  /// That no other point stands nearer to it than (x, y).
+  bool belongs_to(const Box& box, double x, double y) const;
   bool leads_freely(double x0, double y0, double x1, double y1) const;
 
   Box area_;
+  std::vector<Place> points_;
   std::vector<Box> taken_, names_;
 };
 

@@ -74,6 +74,15 @@ TEST(NamePlacer, names_meet_neither_each_other_nor_points_nor_the_border) {
   EXPECT_GT(placed, 1900U) << "hardly any of 2000 names is left out";
 }
 
+TEST(NamePlacer, a_name_without_a_line_stands_nearest_to_its_own_point) {
+  NamePlacer placer({0, 0, 300, 200});
+  placer.take_point(100, 100);
+  placer.take_point(112, 92);  // to the right of the first, a little above it
+  EXPECT_EQ(placer.place("first", 100, 100).find("class=\"lead\""), std::string::npos);
+  const Place own{100, 100}, other{112, 92};
+  EXPECT_LT(own.distance_to(placer.names()[0]), other.distance_to(placer.names()[0]));
+}
+
 TEST(NamePlacer, gives_up_where_there_is_no_room) {
   NamePlacer placer({0, 0, 30, 20});
   EXPECT_EQ(placer.place("a_name_that_is_too_long", 15, 10), "");
