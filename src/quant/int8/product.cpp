@@ -15,13 +15,12 @@
 #ifndef LLMQ_INT8_BLOCKS
 #define LLMQ_INT8_BLOCKS
 namespace llmq::int8 {
-/// Weights are read once for so many rows; with kBlockQuads, the rows of a block of inputs stay in the
-/// second-level cache.
-inline constexpr std::size_t kBlockRows = 480;
-/// Inputs of a block, in quads: the weights of a tile stay in the first-level cache for all rows.
-inline constexpr std::size_t kBlockQuads = 256;
+/// Weights are read once for so many rows: 44 tiles of 12.
+inline constexpr std::size_t kBlockRows = 528;
+/// Inputs of a block, in quads: what rows and weights have of it stays in the second-level cache.
+inline constexpr std::size_t kBlockQuads = 512;
 /// Outputs for which rows are read from the first to the last block of inputs.
-inline constexpr std::size_t kBlockOutputs = 256;
+inline constexpr std::size_t kBlockOutputs = 64;
 }  // namespace llmq::int8
 #endif
 
@@ -156,28 +155,31 @@ class RowBlock {
     const std::size_t tiles = std::min(kBlockOutputs, o_.w.padded_outputs() - n) / Kernel::kOutputs;
     for (std::size_t tile = 0; tile < tiles; ++tile) start(tile, n + tile * Kernel::kOutputs);
     for_blocks([&](std::size_t quad0, std::size_t quads) {
+      const bool last = quad0 + quads == o_.w.quads();
       for (std::size_t tile = 0; tile < tiles; ++tile) {
-        const std::int8_t* w = o_.w.at(n + tile * Kernel::kOutputs) + quad0 * Int8Weights::kPanel * 4;
+        const std::size_t n0 = n + tile * Kernel::kOutputs;
+        const std::int8_t* w = o_.w.at(n0) + quad0 * Int8Weights::kPanel * 4;
         for_tiles([&](std::size_t row, std::size_t rows) {
           Kernel::add_rows(rows, packed(quad0, quads, row), w, o_.w.panel_bytes(), quads, sums_at(tile, row));
+          if (last) finish(row, rows, tile, n0);
         });
       }
     });
-    for (std::size_t row = 0; row < rows_; ++row) {
-      for (std::size_t tile = 0; tile < tiles; ++tile) finish(row, tile, n + tile * Kernel::kOutputs);
-    }
   }
   void start(std::size_t tile, std::size_t n) const {
     std::int32_t first[Kernel::kOutputs];
     for (std::size_t i = 0; i < Kernel::kOutputs; ++i) first[i] = Kernel::start(o_.w.sums()[n + i]);
     for (std::size_t row = 0; row < rows_; ++row) std::copy_n(first, Kernel::kOutputs, sums_at(tile, row));
   }
-  void finish(std::size_t row, std::size_t tile, std::size_t n) const {
-    const std::size_t columns = o_.w.out_features();
-    if (n >= columns) return;
-    const float scale = o_.a.scales[first_ + row];
-    finish_.row(sums_at(tile, row), n, std::min(Kernel::kOutputs, columns - n), scale,
-                o_.y + (first_ + row) * columns + n);
+  void finish(std::size_t row, std::size_t rows, std::size_t tile, std::size_t n) const {
+    if (n >= o_.w.out_features()) return;
+    const std::size_t count = std::min(Kernel::kOutputs, o_.w.out_features() - n);
+    for (std::size_t i = row; i < row + rows; ++i) {
+      finish_.row(sums_at(tile, i), n, count, o_.a.scales[first_ + i], y_at(i, n));
+    }
+  }
+  float* y_at(std::size_t row, std::size_t n) const {
+    return o_.y + (first_ + row) * o_.w.out_features() + n;
   }
 
   const Operands& o_;
