@@ -57,15 +57,17 @@ struct PairKernel {
   /// sums [Rows, kOutputs] += a w. The second vector of 16 outputs begins panel_bytes later, a part of a
   /// panel right behind the first.
   template <std::size_t Rows>
-  static void add(const Code* a, const std::int8_t* w, std::size_t panel_bytes, std::size_t quads,
-                  std::int32_t* sums) {
+  static HWY_NOINLINE void add(const Code* a, const std::int8_t* w, std::size_t panel_bytes,
+                               std::size_t quads, std::int32_t* sums) {
     constexpr D d32;
     const hn::Repartition<std::int16_t, D> d16;
     const hn::Repartition<std::int8_t, D> d8;
     const std::size_t second = kLanes == 16 ? panel_bytes : 4 * kLanes;
     V sum[Rows][2],
         odd[Rows][2];  // instruction sets that pair lanes otherwise put half of the sum into `odd`
+#pragma GCC unroll 16
     for (std::size_t row = 0; row < Rows; ++row) {
+#pragma GCC unroll 2
       for (std::size_t v = 0; v < 2; ++v) {
         sum[row][v] = hn::Load(d32, sums + row * kOutputs + v * kLanes);
         odd[row][v] = hn::Zero(d32);
@@ -75,6 +77,7 @@ struct PairKernel {
       const auto w0 = hn::BitCast(d16, hn::Load(d8, w)), w1 = hn::BitCast(d16, hn::Load(d8, w + second));
       const auto even0 = hn::ShiftRight<8>(hn::ShiftLeft<8>(w0)), odd0 = hn::ShiftRight<8>(w0);
       const auto even1 = hn::ShiftRight<8>(hn::ShiftLeft<8>(w1)), odd1 = hn::ShiftRight<8>(w1);
+#pragma GCC unroll 16
       for (std::size_t row = 0; row < Rows; ++row) {
         const auto a02 = hn::BitCast(d16, pair(a + 4 * row)), a13 = hn::BitCast(d16, pair(a + 4 * row + 2));
         sum[row][0] = hn::ReorderWidenMulAccumulate(d32, a02, even0, sum[row][0], odd[row][0]);
@@ -83,7 +86,9 @@ struct PairKernel {
         sum[row][1] = hn::ReorderWidenMulAccumulate(d32, a13, odd1, sum[row][1], odd[row][1]);
       }
     }
+#pragma GCC unroll 16
     for (std::size_t row = 0; row < Rows; ++row) {
+#pragma GCC unroll 2
       for (std::size_t v = 0; v < 2; ++v) {
         hn::Store(hn::RearrangeToOddPlusEven(sum[row][v], odd[row][v]), d32,
                   sums + row * kOutputs + v * kLanes);
