@@ -63,8 +63,8 @@ struct PairKernel {
     const hn::Repartition<std::int16_t, D> d16;
     const hn::Repartition<std::int8_t, D> d8;
     const std::size_t second = kLanes == 16 ? panel_bytes : 4 * kLanes;
-    V sum[Rows][2],
-        odd[Rows][2];  // instruction sets that pair lanes otherwise put half of the sum into `odd`
+    // Instruction sets that pair lanes otherwise put half of a sum into `odd`.
+    V sum[Rows][2], odd[Rows][2];
 #pragma GCC unroll 16
     for (std::size_t row = 0; row < Rows; ++row) {
 #pragma GCC unroll 2

@@ -51,8 +51,10 @@ struct Quads {
   static void pack_quad(const std::int8_t* codes, Code* out) {
     for (std::size_t i = 0; i < 4; ++i) out[i] = static_cast<Code>(codes[i] + 128);
   }
-  /// What codes + 128 add too much is taken off before; |sum| <= 2^7 x 2^17, so this fits.
-  static std::int32_t start(std::int32_t sum_of_weights) { return -128 * sum_of_weights; }
+  /// What codes + 128 add too much is taken off before, modulo 2^32 like all that follows.
+  static std::int32_t start(std::int32_t sum_of_weights) {
+    return static_cast<std::int32_t>(0U - 128U * static_cast<std::uint32_t>(sum_of_weights));
+  }
   static void add_rows(std::size_t rows, const Code* a, const std::int8_t* w, std::size_t panel_bytes,
                        std::size_t quads, std::int32_t* sums) {
     add_quads(rows, a, w, panel_bytes, quads, sums);

@@ -107,15 +107,15 @@ TEST(Int8Product, all_remainders_of_rows_and_outputs_are_exact) {
 
 TEST(Int8Product, all_remainders_of_inputs_are_exact) {
   for (std::size_t inputs = 1; inputs <= 70; ++inputs) expect_exact(random_case(5, 17, inputs, 3), "inputs");
-  for (const std::size_t inputs : {1023u, 1024u, 1025u, 1028u, 2047u, 4097u, 5001u}) {
+  for (const std::size_t inputs : {1023u, 1025u, 2044u, 2047u, 2048u, 2049u, 2053u, 4097u, 5001u}) {
     expect_exact(random_case(13, 35, inputs, 4), "inputs");
   }
 }
 
 TEST(Int8Product, blocks_of_rows_and_outputs_meet) {
-  expect_exact(random_case(481, 5, 9, 5), "two blocks of rows");
-  expect_exact(random_case(3, 257, 1030, 6), "two blocks of outputs");
-  expect_exact(random_case(2, 288 + 512, 5, 6), "four blocks of outputs");
+  expect_exact(random_case(529, 5, 9, 5), "two blocks of rows");
+  expect_exact(random_case(3, 65, 2060, 6), "two blocks of outputs");
+  expect_exact(random_case(2, 199, 5, 6), "four blocks of outputs");
 }
 
 TEST(Int8Product, extreme_codes_do_not_saturate) {
