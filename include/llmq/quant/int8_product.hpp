@@ -85,7 +85,7 @@ enum class Int8Output { replace, add };
 
 /// y [rows, out_features] = or += sum_k a_code[row][k] w_code[n][k]  x a_scale[row]  x w_scale[n]  + bias[n].
 /// The sum is exact, the rest f32 in this order, and y comes last: y + (product + bias). One thread;
-/// thread-safe. Memory: a copy of the activations of up to 2 bytes a value, and 0.5 MiB.
+/// thread-safe. Allocates a copy of up to 528 rows, 1 or 2 bytes a value, and 132 KiB.
 /// @param bias  empty or one value an output
 void int8_matmul(const Int8Rows& a, const Int8Weights& w, std::span<const float> bias, std::span<float> y,
                  Int8Output output = Int8Output::replace);

@@ -230,6 +230,13 @@ TEST(QuantizeRowsInt8, the_largest_magnitude_is_found_at_every_place) {
   }
 }
 
+TEST(QuantizeRowsInt8, the_example_of_the_header_holds) {
+  Int8Rows rows;
+  quantize_rows_int8(std::vector<float>{1, -2, 0.5F}, 3, rows);
+  EXPECT_EQ(rows.codes, (Codes{64, -127, 32}));
+  EXPECT_EQ(rows.scales, std::vector<float>{2.0F / 127});
+}
+
 TEST(QuantizeRowsInt8, ties_go_to_even) {
   const std::vector<float> x{127,   0.5F,   1.5F,   2.5F,  -0.5F,       -1.5F,
                              -2.5F, 126.5F, 125.5F, -0.0F, 0.49999997F, 3.5F};
