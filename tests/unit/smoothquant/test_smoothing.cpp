@@ -1,0 +1,137 @@
+// Scales by hand, mappings of grouped heads, and that folding leaves a model the function it was.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/half.hpp"
+#include "llmq/smoothquant/mapping.hpp"
+#include "llmq/smoothquant/scales.hpp"
+#include "llmq/smoothquant/smoothed_source.hpp"
+
+namespace {
+using namespace llmq;
+
+TEST(SmoothScales, by_hand) {
+  const ChannelRanges ranges{{4, 100, 0, 3, 1e-30F}, {1, 0.25, 2, 0, 1}};
+  const std::vector<float> half = smooth_scales(ranges, 0.5);
+  EXPECT_FLOAT_EQ(half[0], 2);
+  EXPECT_FLOAT_EQ(half[1], 20);
+  EXPECT_EQ(half[2], 1) << "no input";
+  EXPECT_EQ(half[3], 1) << "no weight";
+  EXPECT_FLOAT_EQ(half[4], 1e-5F) << "the least scale";
+  EXPECT_FLOAT_EQ(smooth_scales(ranges, 0)[1], 4) << "weights all alike";
+  EXPECT_FLOAT_EQ(smooth_scales(ranges, 1)[1], 100) << "inputs all alike";
+  EXPECT_THROW(smooth_scales({{std::numeric_limits<float>::infinity()}, {1}}, 0.5), Error);
+}
+
+TEST(SmoothScales, a_rounded_norm_keeps_the_function) {
+  std::vector<float> norm = {1.2345F, -0.777F, 0, 3e-5F};
+  const std::vector<float> original = norm, wanted = {3.3F, 0.37F, 7, 11};
+  const std::vector<float> scales = scales_of_stored_norm(norm, wanted, DType::BF16);
+  for (std::size_t j = 0; j < norm.size(); ++j) {
+    EXPECT_EQ(norm[j], bf16_to_f32(f32_to_bf16(norm[j]))) << "not a stored value";
+    EXPECT_NEAR(norm[j] * scales[j], original[j], 1e-7 * std::fabs(original[j]));
+    EXPECT_NEAR(scales[j], wanted[j], 0.004 * wanted[j]);
+  }
+}
+
+ModelSpec grouped() {
+  ModelSpec spec;
+  spec.n_layers = 2;
+  spec.hidden_size = 64;
+  spec.intermediate_size = 96;
+  spec.n_heads = 6;
+  spec.n_kv_heads = 2;
+  spec.head_dim = 8;
+  return spec;
+}
+
+TEST(Mappings, cover_every_product_of_a_layer_once) {
+  const auto mappings = smooth_mappings(grouped());
+  ASSERT_EQ(mappings.size(), 8u);
+  std::vector<std::string> balanced;
+  for (const SmoothMapping& mapping : mappings)
+    balanced.insert(balanced.end(), mapping.balance.begin(), mapping.balance.end());
+  std::sort(balanced.begin(), balanced.end());
+  EXPECT_EQ(balanced.size(), 14u);
+  EXPECT_EQ(std::unique(balanced.begin(), balanced.end()), balanced.end());
+  EXPECT_EQ(mappings[4].name(), "blk.1.attn_norm -> attn_q, attn_k, attn_v");
+}
+
+TEST(Mappings, heads_of_a_group_share_the_channels_of_their_value_head) {
+  const SmoothMapping value = smooth_mappings(grouped())[1];
+  ASSERT_EQ(value.kind, FoldKind::value);
+  EXPECT_EQ(channel_of_column(value, grouped(), 0), 0u);
+  EXPECT_EQ(channel_of_column(value, grouped(), 2 * 8 + 5), 5u) << "third head of the first group";
+  EXPECT_EQ(channel_of_column(value, grouped(), 3 * 8 + 5), 13u) << "first head of the second";
+  std::vector<float> columns(48, 1);
+  columns[2 * 8 + 5] = 9;
+  const std::vector<float> largest = largest_of_channels(value, grouped(), columns);
+  ASSERT_EQ(largest.size(), 16u);
+  EXPECT_EQ(largest[5], 9);
+  EXPECT_EQ(largest[13], 1);
+}
+
+/// Logits of some tokens of a whole model.
+std::vector<float> logits_of(const ModelSource& model) {
+  const ModelSpec& spec = model.spec();
+  const auto pass = make_forward_pass(spec);
+  const WeightLoader loader = make_weight_loader(model);
+  std::vector<TokenId> ids;
+  for (std::uint32_t t = 0; t < 48; ++t)
+    ids.push_back(static_cast<TokenId>((t * t * 29 + 13 * t + 7) % spec.vocab_size));
+  std::vector<float> hidden;
+  embed_tokens(model, ids, hidden);
+  for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer)
+    pass->run_layer(*pass->load_layer(layer, loader), hidden, {});
+  std::vector<float> logits(ids.size() * spec.vocab_size);
+  pass->run_head(*pass->load_head(loader), hidden, logits);
+  return logits;
+}
+
+/// Largest difference over the spread (largest less smallest) of the first.
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    worst = std::max(worst, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  const auto [low, high] = std::minmax_element(a.begin(), a.end());
+  return worst / (static_cast<double>(*high) - static_cast<double>(*low));
+}
+
+/// Scales between 1/8 and 8, and a hundred in some channels.
+Scalings wild_scalings(const ModelSpec& spec) {
+  Scalings scalings;
+  for (const SmoothMapping& mapping : smooth_mappings(spec)) {
+    std::vector<float> scales(mapping.channels);
+    for (std::size_t j = 0; j < scales.size(); ++j)
+      scales[j] =
+          j % 53 == 7
+              ? 100.0F
+              : static_cast<float>(std::exp2(3 * std::sin(static_cast<double>(j * 7 + mapping.layer))));
+    fold(mapping, spec, scales, scalings);
+  }
+  return scalings;
+}
+
+class Folding : public testing::TestWithParam<const char*> {};
+
+TEST_P(Folding, leaves_the_logits_what_they_were) {
+  const auto source = open_model(std::filesystem::path(LLMQ_TEST_DATA) / GetParam());
+  const SmoothedSource smoothed(*source, wild_scalings(source->spec()));
+  const std::vector<float> original = logits_of(*source);
+  const std::vector<float> folded = logits_of(smoothed);
+  EXPECT_LT(relative_difference(original, folded), 1e-4);
+  EXPECT_NE(original, folded) << "nothing was folded";
+  EXPECT_NE(source->fingerprint(), smoothed.fingerprint());
+  // A fold that forgets its other side is another function: this test can fail.
+  Scalings half = wild_scalings(source->spec());
+  half.erase("blk.0.attn_output.weight");
+  EXPECT_GT(relative_difference(original, logits_of(SmoothedSource(*source, half))), 1e-2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Folding, testing::Values("pebble", "stories260k-wide256", "stories260k"));
+
+}  // namespace
