@@ -8,6 +8,8 @@
     .global llmq_dqprofile_schema_end
     .global llmq_qreport_schema_begin
     .global llmq_qreport_schema_end
+    .global llmq_w8a8_schema_begin
+    .global llmq_w8a8_schema_end
 llmq_job_schema_begin:
     .incbin "job.schema.json"
 llmq_job_schema_end:
@@ -20,4 +22,7 @@ llmq_dqprofile_schema_end:
 llmq_qreport_schema_begin:
     .incbin "qreport.schema.json"
 llmq_qreport_schema_end:
+llmq_w8a8_schema_begin:
+    .incbin "w8a8-config.schema.json"
+llmq_w8a8_schema_end:
     .section .note.GNU-stack,"",%progbits

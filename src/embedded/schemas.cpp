@@ -9,6 +9,8 @@ extern const char llmq_dqprofile_schema_begin[];
 extern const char llmq_dqprofile_schema_end[];
 extern const char llmq_qreport_schema_begin[];
 extern const char llmq_qreport_schema_end[];
+extern const char llmq_w8a8_schema_begin[];
+extern const char llmq_w8a8_schema_end[];
 }
 
 namespace llmq {
@@ -24,5 +26,7 @@ std::string_view embedded_dqprofile_schema() noexcept {
 std::string_view embedded_qreport_schema() noexcept {
   return {llmq_qreport_schema_begin, llmq_qreport_schema_end};
 }
+
+std::string_view embedded_w8a8_schema() noexcept { return {llmq_w8a8_schema_begin, llmq_w8a8_schema_end}; }
 
 }  // namespace llmq

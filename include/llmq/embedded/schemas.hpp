@@ -15,4 +15,7 @@ std::string_view embedded_dqprofile_schema() noexcept;
 /// Draft 7, of .qreport files (docs/formats/qreport.md).
 std::string_view embedded_qreport_schema() noexcept;
 
+/// Draft 7, of "quantization_config" in a W8A8 directory (docs/formats/w8a8.md).
+std::string_view embedded_w8a8_schema() noexcept;
+
 }  // namespace llmq
