@@ -6,13 +6,19 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/parallel.hpp"
 #include "llmq/model/forward.hpp"
+#include "llmq/quant/int8_product.hpp"
 
 #include "model/module_loader.hpp"
 
 namespace llmq {
 namespace {
-/// The module starts threads by this: it must be in every program that loads the module, used there or not.
-[[maybe_unused, gnu::used]] constexpr auto* kForTheModule = &parallel_for;
+/// The module starts threads and multiplies codes by these: they must be in every program that loads the
+/// module, used there or not.
+[[maybe_unused, gnu::used]] constexpr auto* kThreads = &parallel_for;
+[[maybe_unused, gnu::used]] constexpr auto* kProduct = &int8_matmul;
+[[maybe_unused, gnu::used]] constexpr auto kWeights = &Int8Weights::set_outputs;
+[[maybe_unused, gnu::used]] constexpr void (*kRows)(std::span<const float>, std::size_t,
+                                                    Int8Rows&) = &quantize_rows_int8;
 }  // namespace
 
 std::unique_ptr<ForwardPass> make_forward_pass(const ModelSpec& spec) {

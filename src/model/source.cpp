@@ -1,5 +1,7 @@
 #include "llmq/model/source.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "llmq/core/checked.hpp"
@@ -58,6 +60,25 @@ WeightLoader make_weight_loader(const ModelSource& source) {
     }
     source.read_rows(*tensor, 0, tensor->rows(), RowOrder::hugging_face, out);
     return true;
+  };
+}
+
+void ModelSource::read_codes(const ModelTensor& tensor, std::uint64_t, std::span<std::int8_t>,
+                             std::span<float>) const {
+  throw InternalError(fmt::format("{} has no codes", tensor.name));
+}
+
+CodeLoader make_code_loader(const ModelSource& source) {
+  const auto has_codes = [&](const ModelTensor& tensor) { return source.has_codes(tensor); };
+  if (std::none_of(source.tensors().begin(), source.tensors().end(), has_codes)) return {};
+  return [&source](std::string_view name, std::span<std::int8_t> codes,
+                   std::span<float> scales) -> std::optional<float> {
+    const ModelTensor* tensor = source.find(name);
+    if (tensor == nullptr || !source.has_codes(*tensor)) return std::nullopt;
+    if (codes.size() != tensor->elements() || scales.size() != tensor->rows())
+      throw InternalError(fmt::format("{} has other codes than were wanted", name));
+    source.read_codes(*tensor, 0, codes, scales);
+    return source.input_scale(*tensor);
   };
 }
 

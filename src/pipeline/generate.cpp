@@ -77,7 +77,8 @@ Generator::Generator(const StageContext& context, const ModelSource& model, std:
       model_(model),
       tokens_(tokens),
       pass_(make_short_pass(model.spec(), tokens)),
-      loader_(make_weight_loader(model)) {
+      loader_(make_weight_loader(model)),
+      codes_(make_code_loader(model)) {
   if (sequences == 0) return;  // a rank without work loads nothing
   const GenerationDemand demand = generation_demand(model.spec(), *pass_, tokens, context.threads);
   plan_ = plan_generation(demand, sequences, context.memory_limit_bytes);
@@ -85,7 +86,7 @@ Generator::Generator(const StageContext& context, const ModelSource& model, std:
   head_ = pass_->load_head(loader_);
   for (std::uint32_t layer = 0; layer < plan_.resident_layers; ++layer) {
     stop_if_asked();
-    layers_.push_back(pass_->load_layer(layer, loader_));
+    layers_.push_back(pass_->load_layer(layer, loader_, codes_));
   }
 }
 
@@ -108,7 +109,7 @@ void Generator::extend(const std::vector<Ids>& fresh, std::vector<float>& hidden
     if (layer < layers_.size()) {
       pass_->extend_layer(*layers_[layer], sequences, hidden, context_.threads);
     } else {
-      pass_->extend_layer(*pass_->load_layer(layer, loader_), sequences, hidden, context_.threads);
+      pass_->extend_layer(*pass_->load_layer(layer, loader_, codes_), sequences, hidden, context_.threads);
     }
   }
 }

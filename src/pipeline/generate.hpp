@@ -85,6 +85,7 @@ class Generator {
   std::size_t tokens_;
   std::unique_ptr<ForwardPass> pass_;
   WeightLoader loader_;
+  CodeLoader codes_;  ///< null unless the model has 8-bit weights
   GenerationPlan plan_;
   std::unique_ptr<LayerWeights> head_;
   std::vector<std::unique_ptr<LayerWeights>> layers_;  ///< resident ones, the first of the model

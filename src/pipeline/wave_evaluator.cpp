@@ -53,7 +53,8 @@ Walker::Walker(const ModelSource& model, std::string called)
     : source(model),
       name(std::move(called)),
       pass(make_forward_pass(model.spec())),
-      loader(make_weight_loader(model)) {}
+      loader(make_weight_loader(model)),
+      codes(make_code_loader(model)) {}
 
 WaveEvaluator::WaveEvaluator(const StageContext& context, const SampleSet& samples,
                              const ModelSource& original, std::span<const Candidate> candidates,
@@ -131,7 +132,7 @@ void WaveEvaluator::advance(Walker& walker, std::uint32_t layer, const LayerWeig
 void WaveEvaluator::run_layer(std::uint32_t layer, const std::vector<std::uint64_t>& wave) {
   const auto load = [layer](Walker& walker) {
     const Stopwatch watch(walker);
-    return walker.pass->load_layer(layer, walker.loader);
+    return walker.pass->load_layer(layer, walker.loader, walker.codes);
   };
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     if (!candidates_[i].differs_in_layer(layer)) continue;

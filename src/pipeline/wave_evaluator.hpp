@@ -26,6 +26,7 @@ struct Walker {
   std::string name;
   std::unique_ptr<ForwardPass> pass;
   WeightLoader loader;
+  CodeLoader codes;                                    ///< null unless the model has 8-bit weights
   std::map<std::uint64_t, std::vector<float>> states;  ///< by sample; empty: still those of the original
   std::atomic<std::int64_t> nanoseconds = 0;           ///< CPU time of loading and computing
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +27,12 @@ using WeightLoader = std::function<bool(std::string_view gguf_name, std::span<fl
 /// Some rows of a weight: out.size() / row length rows from `first_row` on, in Hugging Face order.
 using RowLoader =
     std::function<bool(std::string_view gguf_name, std::uint64_t first_row, std::span<float> out)>;
+
+/// 8-bit weights of a tensor by its GGUF name, in Hugging Face order: fills `codes` [rows, row length] and
+/// `scales` [rows], a weight is code x scale. Returns the fixed scale of its input, 0 where every token has
+/// its own; nothing when the tensor is not stored like that.
+using CodeLoader = std::function<std::optional<float>(std::string_view gguf_name,
+                                                      std::span<std::int8_t> codes, std::span<float> scales)>;
 
 /// Rows of the output matrix that a part of the head should have.
 inline constexpr std::size_t kHeadPartRows = 2048;
@@ -79,8 +86,11 @@ class ForwardPass {
   virtual ~ForwardPass() = default;
   /// Name and version of the numeric back end and its BLAS, for the log.
   virtual std::string description() const = 0;
-  virtual std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer,
-                                                   const WeightLoader& weights) const = 0;
+  /// @param codes  weights it has stay 8-bit integers: their products are those of an INT8 engine,
+  /// activations as codes included (quant/int8_product.hpp). Such a layer cannot run backward. Null: all in
+  /// f32.
+  virtual std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer, const WeightLoader& weights,
+                                                   const CodeLoader& codes = {}) const = 0;
   /// Embedding table [vocab, hidden].
   virtual std::unique_ptr<LayerWeights> load_embedding(const WeightLoader& weights) const = 0;
   /// Final norm and output matrix (the embedding when tied).
@@ -127,6 +137,10 @@ class ForwardPass {
   /// do.
   virtual double finish_head(const LayerWeights& part, std::span<float> hidden,
                              const HeadProgress& progress) const = 0;
+  /// y [rows, outputs] = x w^T in f32, by the back end's BLAS, one thread.  @param x  [rows, in_features]
+  /// @param w  [outputs, in_features]
+  virtual void multiply_transposed(std::span<const float> x, std::span<const float> w,
+                                   std::size_t in_features, std::span<float> y) const = 0;
   /// Bytes of scratch one thread needs to run one sample of `tokens`.
   virtual std::uint64_t scratch_bytes(std::size_t tokens) const noexcept = 0;
   /// The same forward and backward.

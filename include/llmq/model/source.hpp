@@ -52,6 +52,14 @@ class ModelSource {
   /// Says that a tensor will be read soon, so that a disk or network can be ahead. A hint; takes no memory
   /// here.
   virtual void will_need(const ModelTensor& tensor) const noexcept = 0;
+  /// True for weights stored as 8-bit codes with a scale a row, to be multiplied with 8-bit activations.
+  virtual bool has_codes(const ModelTensor& /*tensor*/) const { return false; }
+  /// Rows [row, row + scales.size()) of such a tensor in Hugging Face order, as CodeLoader gives them.
+  /// Thread-safe.
+  virtual void read_codes(const ModelTensor& tensor, std::uint64_t row, std::span<std::int8_t> codes,
+                          std::span<float> scales) const;
+  /// The fixed scale of its input; 0: every token has its own.
+  virtual float input_scale(const ModelTensor& /*tensor*/) const { return 0; }
   virtual Vocabulary vocabulary() const = 0;
   /// Content identity of the weights and the configuration, lower-case hex; independent of paths.
   virtual std::string fingerprint() const = 0;
@@ -67,6 +75,8 @@ std::unique_ptr<ModelSource> open_model(const std::filesystem::path& model);
 /// Rows in Hugging Face order for the forward pass; the source must outlive the loader.
 WeightLoader make_weight_loader(const ModelSource& source);
 RowLoader make_row_loader(const ModelSource& source);
+/// Null when no tensor has codes.
+CodeLoader make_code_loader(const ModelSource& source);
 /// Rows of the embedding table, one a token id: hidden becomes [tokens, hidden_size].
 void embed_tokens(const ModelSource& source, std::span<const TokenId> ids, std::vector<float>& hidden);
 

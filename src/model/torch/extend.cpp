@@ -133,6 +133,9 @@ void extend_block(const ExtendShape& shape, const Layer& layer, const Rope& rope
 void extend_product(const Linear& linear, const float* x, std::size_t rows, float* y, Product product,
                     std::size_t threads) {
   const std::size_t in = linear.in_features, out = linear.out_features;
+  if (linear.codes) {  // a row's bits do not depend on the others' here either
+    return product == Product::add ? linear.add_to(x, rows, y) : linear.apply(x, rows, y);
+  }
   const std::size_t workers = worthwhile_threads(2.0 * static_cast<double>(rows * in * out), threads);
   constexpr std::size_t kTogether = 8;  // whole blocks of the kernel
   constexpr std::size_t kShares = 4;    // a thread whose core is taken away holds up the others less

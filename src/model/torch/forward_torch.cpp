@@ -41,23 +41,25 @@ class LlamaPass final : public ForwardPass {
     return fmt::format("libtorch {} with {}", LLMQ_TORCH_VERSION, blas_);
   }
 
-  std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer, const WeightLoader& weights) const override {
+  std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer, const WeightLoader& weights,
+                                           const CodeLoader& codes) const override {
     const std::size_t hidden = spec_.hidden_size;
     const std::size_t head = spec_.head_dim;
     const auto name = [&](const char* part) { return fmt::format("blk.{}.{}", layer, part); };
     auto loaded = std::make_unique<Layer>();
     loaded->attention_norm = load_vector(weights, name("attn_norm.weight"), hidden);
-    loaded->qkv = load_linear(weights,
+    loaded->qkv = load_linear(weights, codes,
                               {{name("attn_q"), spec_.n_heads * head},
                                {name("attn_k"), spec_.n_kv_heads * head},
                                {name("attn_v"), spec_.n_kv_heads * head}},
                               hidden);
-    loaded->attention_output = load_linear(weights, {{name("attn_output"), hidden}}, spec_.n_heads * head);
+    loaded->attention_output =
+        load_linear(weights, codes, {{name("attn_output"), hidden}}, spec_.n_heads * head);
     loaded->ffn_norm = load_vector(weights, name("ffn_norm.weight"), hidden);
     loaded->gate_up = load_linear(
-        weights, {{name("ffn_gate"), spec_.intermediate_size}, {name("ffn_up"), spec_.intermediate_size}},
-        hidden);
-    loaded->down = load_linear(weights, {{name("ffn_down"), hidden}}, spec_.intermediate_size);
+        weights, codes,
+        {{name("ffn_gate"), spec_.intermediate_size}, {name("ffn_up"), spec_.intermediate_size}}, hidden);
+    loaded->down = load_linear(weights, codes, {{name("ffn_down"), hidden}}, spec_.intermediate_size);
     return loaded;
   }
 
@@ -160,11 +162,13 @@ class LlamaPass final : public ForwardPass {
 
   void backward_layer(const LayerWeights& weights, std::span<const float> input, std::span<float> gradient,
                       const GradientObserver& observer) const override {
+    const auto& layer = static_cast<const Layer&>(weights);
+    if (layer.qkv.codes || layer.attention_output.codes || layer.gate_up.codes || layer.down.codes)
+      throw InternalError("a layer of 8-bit codes cannot run backward");
     const ScratchPool::Lease lease(scratch_);
     const LayerShape shape{attention_shape(input.size() / spec_.hidden_size), spec_.hidden_size,
                            spec_.intermediate_size, spec_.rms_norm_eps};
-    layer_backward(shape, static_cast<const Layer&>(weights), rope_, input.data(), gradient.data(), observer,
-                   *lease, stages_);
+    layer_backward(shape, layer, rope_, input.data(), gradient.data(), observer, *lease, stages_);
   }
 
   std::unique_ptr<LayerWeights> load_head_part(std::size_t first, std::size_t count,
@@ -238,6 +242,14 @@ class LlamaPass final : public ForwardPass {
     return scratch_bytes(tokens) +
            4 * (tokens * row + backward_scratch_values(shape) +
                 kGradientRows * std::max<std::uint64_t>(width, spec_.intermediate_size));
+  }
+
+  void multiply_transposed(std::span<const float> x, std::span<const float> w, std::size_t in_features,
+                           std::span<float> y) const override {
+    const std::size_t rows = x.size() / in_features, outputs = w.size() / in_features;
+    torch_pass::multiply_transposed({x.data(), rows, in_features, in_features},
+                                    {w.data(), outputs, in_features, in_features},
+                                    {y.data(), rows, outputs, outputs}, Product::replace);
   }
 
   StageSeconds stage_seconds() const noexcept override { return stages_.seconds(); }

@@ -32,7 +32,18 @@ Values::Values(std::size_t count) : count_(count) {
 
 void Values::Free::operator()(float* data) const noexcept { std::free(data); }
 
+void Linear::multiply_codes(const float* x, std::size_t tokens, float* y, Int8Output output) const {
+  thread_local Int8Rows rows;  // grown once
+  const std::span<const float> values(x, tokens * in_features);
+  if (input_scale > 0)
+    quantize_rows_int8(values, in_features, input_scale, rows);
+  else
+    quantize_rows_int8(values, in_features, rows);
+  int8_matmul(rows, *codes, bias, {y, tokens * out_features}, output);
+}
+
 void Linear::apply(const float* x, std::size_t tokens, float* y) const {
+  if (codes) return multiply_codes(x, tokens, y, Int8Output::replace);
   multiply_transposed({x, tokens, in_features, in_features},
                       {weight.data(), out_features, in_features, in_features},
                       {y, tokens, out_features, out_features}, Product::replace);
@@ -40,6 +51,7 @@ void Linear::apply(const float* x, std::size_t tokens, float* y) const {
 }
 
 void Linear::add_to(const float* x, std::size_t tokens, float* y) const {
+  if (codes) return multiply_codes(x, tokens, y, Int8Output::add);
   multiply_transposed({x, tokens, in_features, in_features},
                       {weight.data(), out_features, in_features, in_features},
                       {y, tokens, out_features, out_features}, Product::add);
@@ -57,17 +69,50 @@ std::vector<float> load_vector(const WeightLoader& weights, const std::string& n
   return values;
 }
 
-Linear load_linear(const WeightLoader& weights, const std::vector<Part>& parts, std::size_t in_features) {
+namespace {
+
+/// Codes of all parts, or of none.
+void load_codes(const CodeLoader& loader, const std::vector<Part>& parts, Linear& linear) {
+  std::size_t row = 0, found = 0;
+  std::vector<std::int8_t> codes;
+  std::vector<float> scales;
+  for (const Part& part : parts) {
+    codes.resize(part.rows * linear.in_features);
+    scales.resize(part.rows);
+    const std::optional<float> input = loader(part.name + ".weight", codes, scales);
+    if (input) {
+      if (!linear.codes) linear.codes.emplace(linear.out_features, linear.in_features);
+      if (found++ > 0 && *input != linear.input_scale) {
+        throw Error(ExitCode::validation,
+                    fmt::format("{} has another input scale than what shares its input", part.name));
+      }
+      linear.input_scale = *input;
+      linear.codes->set_outputs(row, codes, scales);
+    }
+    row += part.rows;
+  }
+  if (found != 0 && found != parts.size()) {
+    throw Error(
+        ExitCode::unsupported_conversion,
+        fmt::format("{} and what shares its input are not all stored as 8-bit codes", parts.front().name));
+  }
+}
+
+}  // namespace
+
+Linear load_linear(const WeightLoader& weights, const CodeLoader& codes, const std::vector<Part>& parts,
+                   std::size_t in_features) {
   Linear linear;
   linear.in_features = in_features;
   for (const Part& part : parts) linear.out_features += part.rows;
-  linear.weight = Values(linear.out_features * in_features);
+  if (codes) load_codes(codes, parts, linear);
+  if (!linear.codes) linear.weight = Values(linear.out_features * in_features);
   std::vector<float> bias(linear.out_features, 0.0F);
   bool has_bias = false;
   std::size_t row = 0;
   for (const Part& part : parts) {
-    if (!weights(part.name + ".weight",
-                 linear.weight.all().subspan(row * in_features, part.rows * in_features))) {
+    if (!linear.codes && !weights(part.name + ".weight",
+                                  linear.weight.all().subspan(row * in_features, part.rows * in_features))) {
       missing_tensor(part.name + ".weight");
     }
     has_bias = weights(part.name + ".bias", std::span(bias).subspan(row, part.rows)) || has_bias;

@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "llmq/model/forward.hpp"
+#include "llmq/quant/int8_product.hpp"
 
 namespace llmq::torch_pass {
 
@@ -32,9 +34,11 @@ class Values {
   std::size_t count_ = 0;
 };
 
-/// Rows of f32 weights, [out_features, in_features], with optional bias.
+/// Rows of f32 weights, [out_features, in_features], or of 8-bit codes, with optional bias.
 struct Linear {
-  Values weight;
+  Values weight;  ///< empty with codes
+  std::optional<Int8Weights> codes;
+  float input_scale = 0;  ///< of activations as codes; 0: every token has its own
   std::vector<float> bias;
   std::size_t out_features = 0;
   std::size_t in_features = 0;
@@ -43,7 +47,12 @@ struct Linear {
   void apply(const float* x, std::size_t tokens, float* y) const;
   /// y += x W^T + b: a residual connection costs no pass of its own.
   void add_to(const float* x, std::size_t tokens, float* y) const;
-  std::uint64_t bytes() const noexcept { return 4 * (weight.size() + bias.size()); }
+  std::uint64_t bytes() const noexcept {
+    return 4 * (weight.size() + bias.size()) + (codes ? std::uint64_t{out_features} * in_features : 0);
+  }
+
+ private:
+  void multiply_codes(const float* x, std::size_t tokens, float* y, Int8Output output) const;
 };
 
 [[noreturn]] void missing_tensor(std::string_view name);
@@ -54,6 +63,8 @@ struct Part {
   std::size_t rows;
 };
 /// Parts stacked along the output, e.g. q, k and v.
-Linear load_linear(const WeightLoader& weights, const std::vector<Part>& parts, std::size_t in_features);
+/// As codes where `codes` has all parts; some parts alone are an error.
+Linear load_linear(const WeightLoader& weights, const CodeLoader& codes, const std::vector<Part>& parts,
+                   std::size_t in_features);
 
 }  // namespace llmq::torch_pass

@@ -1,0 +1,36 @@
+// A model as it is after W8A8 quantization, made from another one whenever its weights are read.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "llmq/model/derived_source.hpp"
+
+namespace llmq {
+
+/// Weights of linear modules inside the layers: what W8A8 quantizes. Norms, biases, embeddings and the output
+/// matrix keep their numbers.
+bool is_linear_weight(const ModelTensor& tensor) noexcept;
+
+class Int8Source final : public DerivedSource {
+ public:
+  /// @param input_scales  fixed scales of the inputs, by GGUF name of the weight; weights without one have
+  /// dynamic scales
+  explicit Int8Source(const ModelSource& source, std::map<std::string, float> input_scales = {})
+      : DerivedSource(source), input_scales_(std::move(input_scales)) {}
+
+  /// What an engine would take the weights for: code x scale.
+  void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
+                 std::span<float> out) const override;
+  bool has_codes(const ModelTensor& tensor) const override { return is_linear_weight(tensor); }
+  void read_codes(const ModelTensor& tensor, std::uint64_t row, std::span<std::int8_t> codes,
+                  std::span<float> scales) const override;
+  float input_scale(const ModelTensor& tensor) const override;
+  std::string fingerprint() const override;
+
+ private:
+  std::map<std::string, float> input_scales_;
+};
+
+}  // namespace llmq
