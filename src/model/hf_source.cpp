@@ -10,11 +10,13 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
+#include "llmq/formats/compressed_tensors.hpp"
 #include "llmq/formats/safetensors.hpp"
 
 #include "model/architectures/architecture.hpp"
 #include "model/row_permutation.hpp"
 #include "model/sources.hpp"
+#include "model/stored_codes.hpp"
 
 namespace llmq {
 namespace {
@@ -25,6 +27,8 @@ constexpr std::size_t kMaxUnknownNamesShown = 5;
 
 GgmlType block_type_of(DType type) {
   switch (type) {
+    case DType::I8:
+      return GgmlType::I8;
     case DType::F32:
       return GgmlType::F32;
     case DType::F16:
@@ -79,6 +83,18 @@ class HfSource final : public ModelSource {
       checkpoint_.shards()[stored->shard].will_need(stored->offset_bytes, stored->size_bytes);
   }
 
+  bool has_codes(const ModelTensor& tensor) const override { return codes_.contains(tensor.source_name); }
+  void read_codes(const ModelTensor& tensor, std::uint64_t row, std::span<std::int8_t> codes,
+                  std::span<float> scales) const override {
+    const SafetensorsTensor& stored = *checkpoint_.find(tensor.source_name);
+    checkpoint_.read(stored, row * tensor.row_elems(), std::as_writable_bytes(codes));
+    const std::span<const float> rows = codes_.scales(tensor.source_name).subspan(row, scales.size());
+    std::copy(rows.begin(), rows.end(), scales.begin());
+  }
+  float input_scale(const ModelTensor& tensor) const override {
+    return codes_.input_scale(tensor.source_name);
+  }
+
   Vocabulary vocabulary() const override { return read_vocabulary(directory_, spec_.vocab_size); }
 
   std::string fingerprint() const override {
@@ -96,6 +112,8 @@ class HfSource final : public ModelSource {
   void map_tensors() {
     const Architecture& architecture = *find_architecture(spec_.architecture);
     std::set<std::string_view> used;
+    const bool coded =
+        is_compressed_tensors(read_file(directory_ / "config.json", std::uint64_t{16} << 20, 3));
     for (const TensorRule& rule : architecture.tensor_rules(spec_)) {
       const SafetensorsTensor* stored = checkpoint_.find(rule.hf_name);
       if (stored == nullptr) {
@@ -104,6 +122,7 @@ class HfSource final : public ModelSource {
                     fmt::format("{}: tensor {} is missing", directory_.string(), rule.hf_name),
                     "The checkpoint is incomplete; fetch it again");
       }
+      if (coded && stored->dtype == DType::I8 && rule.layer >= 0) codes_.add(checkpoint_, *stored, used);
       add_tensor(rule, *stored);
       used.insert(stored->name);
     }
@@ -124,7 +143,7 @@ class HfSource final : public ModelSource {
                   fmt::format("{}: tensor {} has shape [{}], config.json asks for [{}]", directory_.string(),
                               rule.hf_name, fmt::join(stored.shape, ", "), fmt::join(rule.shape, ", ")));
     }
-    if (!is_weight_dtype(stored.dtype)) {
+    if (!is_weight_dtype(stored.dtype) && !codes_.contains(stored.name)) {
       throw Error(ExitCode::unsupported_conversion,
                   fmt::format("{}: tensor {} is stored as {}", directory_.string(), rule.hf_name,
                               dtype_name(stored.dtype)),
@@ -160,6 +179,7 @@ class HfSource final : public ModelSource {
   void read_run(const ModelTensor& tensor, std::uint64_t first_elem, std::span<float> out) const {
     const SafetensorsTensor& stored = *checkpoint_.find(tensor.source_name);
     const std::size_t width = dtype_bytes(stored.dtype);
+    if (codes_.contains(stored.name)) return codes_.decode(checkpoint_, stored, first_elem, out);
     if (stored.dtype == DType::F32) {
       checkpoint_.read(stored, first_elem * width, std::as_writable_bytes(out));
       return;
@@ -198,6 +218,7 @@ class HfSource final : public ModelSource {
   fs::path directory_;
   ModelSpec spec_;
   SafetensorsCheckpoint checkpoint_;
+  StoredCodes codes_;  ///< of a W8A8 directory
   std::vector<ModelTensor> tensors_;
   std::vector<float> rope_factors_;
 };

@@ -98,7 +98,8 @@ void check_protection(const QuantizeOptions& options) {
 
 void check_requantize(const QuantizeOptions& options, const ModelSource& source) {
   for (const ModelTensor& tensor : source.tensors()) {
-    if (block_type(tensor.stored_type).block_elems == 1 || options.allow_requantize) continue;
+    const bool coded = block_type(tensor.stored_type).block_elems > 1 || source.has_codes(tensor);
+    if (!coded || options.allow_requantize) continue;
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("{}: tensor {} is already quantized ({})", options.model.string(), tensor.name,
                             type_name(tensor.stored_type)),
