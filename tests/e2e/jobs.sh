@@ -139,8 +139,8 @@ write_job '{"id": "a", "type": "quantize", "model": "${m}", "quant-level": "IQ1_
 write_job '{"id": "a", "type": "analyze", "model": "${m}"}, {"id": "b", "type": "quantize", "model": "${m}", "quant-level": "Q8_0", "imatrix": "nowhere"}'
 at 10 /steps/1 run t.json
 write_job '{"id": "a", "type": "analyze", "model": "${m}", "calibration-data": "nowhere.txt"}'; at 15 /steps/0 run t.json
-write_job '{"id": "a", "type": "quality", "original": "${m}", "candidates": "${m}", "output": "x.html"}'; at 2 /steps/0 run t.json
-write_job '{"id": "a", "type": "quality", "original": "${m}", "candidates": ["${m}", "${m}"], "output": "x.html"}'; at 8 /steps/0 run t.json
+write_job '{"id": "a", "type": "quality", "original": "${m}", "candidates": "${m}", "output": "x.pdf"}'; at 2 /steps/0 run t.json
+write_job '{"id": "a", "type": "quality", "original": "${m}", "candidates": ["${m}", "${m}"], "output": "x.pdf"}'; at 2 /steps/0 run t.json
 write_job '{"id": "a", "type": "analyze", "model": "${m}", "output": "/proc/nowhere/x"}'; at 2 /steps/0 run t.json
 write_job '{"id": "a", "type": "quality", "original": "${m}", "candidates": "'"$LLMQ_TEST_DATA"'/stories260k"}'; at 6 /steps/0 run t.json --checkpoint-dir cp-t
 
