@@ -3,21 +3,21 @@
 # for every instruction set of this CPU.
 . "$(dirname "$0")/lib.sh"
 
-methods="fisher gradient activation"   # the last one's matrix serves below
-[ "$LLMQ_SLOW" = 1 ] && methods="fisher activation"
+methods="fisher gradient activation" counts="2 3 4" grids="2 4"   # the last method's matrix serves below
+[ "$LLMQ_SLOW" = 1 ] && methods="fisher activation" counts="3" grids="2"
 for method in $methods; do
   one_of=(--method "$method" --identify-super-weights --coverage 0.001 "${few[@]}")
   rm -rf ./*.imatrix dir2 dir4
   on 1 --threads 1 analyze "$model" -o reference.imatrix "${one_of[@]}" > /dev/null
-  for ranks in 2 3 4; do
-    on $ranks --threads 1 analyze "$model" -o "np$ranks.imatrix" "${one_of[@]}" > /dev/null
+  for ranks in $counts; do
+    on "$ranks" --threads 1 analyze "$model" -o "np$ranks.imatrix" "${one_of[@]}" > /dev/null
     same reference.imatrix "np$ranks.imatrix"
   done
   on 1 --threads 2 analyze "$model" -o threads2.imatrix "${one_of[@]}" > /dev/null
   same reference.imatrix threads2.imatrix
-  for ranks in 2 4; do
+  for ranks in $grids; do
     mkdir -p "dir$ranks"
-    on $ranks --threads 2 analyze "$model" -o "dir$ranks/other.imatrix" --layer-groups 2 "${one_of[@]}" > /dev/null
+    on "$ranks" --threads 2 analyze "$model" -o "dir$ranks/other.imatrix" --layer-groups 2 "${one_of[@]}" > /dev/null
     same reference.imatrix "dir$ranks/other.imatrix"
   done
 done
@@ -26,8 +26,8 @@ levels="Q4_K_M Q2_K IQ1_M IQ3_XXS TQ1_0 Q8_0 F16" target_levels="Q4_K_M IQ1_M TQ
 [ "$LLMQ_SLOW" = 1 ] && levels="Q4_K_M IQ1_M TQ1_0" target_levels="IQ1_M"
 for level in $levels; do
   on 1 --threads 1 quantize "$model" gguf -q "$level" --imatrix reference.imatrix -n "reference-$level" > /dev/null
-  for ranks in 2 3 4; do
-    on $ranks --threads 2 quantize "$model" gguf -q "$level" --imatrix reference.imatrix -o "out$ranks" > /dev/null
+  for ranks in $counts; do
+    on "$ranks" --threads 2 quantize "$model" gguf -q "$level" --imatrix reference.imatrix -o "out$ranks" > /dev/null
     same "reference-$level.gguf" "out$ranks/pebble-$level.gguf"
   done
 done
