@@ -3,15 +3,12 @@
 
 #include "llmq/report/analyze_report.hpp"
 
+#include "report/json_values.hpp"
+
 namespace llmq {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-template <typename Value>
-Json or_null(const std::optional<Value>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 
 Json error_json(const RelativeError& error) {
   Json predicted = Json::array();

@@ -3,17 +3,13 @@
 
 #include "llmq/report/quality_report.hpp"
 
+#include "report/json_values.hpp"
 #include "report/quality_fields.hpp"
 
 namespace llmq {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-template <typename Value>
-Json or_null(const std::optional<Value>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 
 Json metrics_json(const QualityResult& result, const MetricSet& metrics) {
   Json json = Json::object();

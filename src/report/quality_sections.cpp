@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -15,31 +16,29 @@ namespace {
 constexpr std::uint32_t kMostMapLayers = 1000;  // a name may claim any layer, and a map has a row for each
 constexpr double kPaleDivergence = 0.02, kDarkDivergence = 3;  // nats: ends of the colours of words
 
-HeatMap empty_map(const std::vector<TensorError>& tensors, std::string id, std::string label, bool linear) {
-  HeatMap map{std::move(id), std::move(label), 0, {}, {}, linear};
-  for (const TensorError& tensor : tensors) {
-    const TensorPlace place = place_of(tensor.name);
-    if (!place.layer || *place.layer >= kMostMapLayers) continue;
-    if (place.role.ends_with("_norm") || tensor.name.ends_with(".bias")) continue;
-    map.n_layers = std::max(map.n_layers, *place.layer + 1);
-    map.roles.push_back(place.role);
-    map.cells.push_back({*place.layer, place.role, tensor.name, std::nullopt});
-  }
-  map.roles = in_order(std::move(map.roles));
-  return map;
+/// Where a tensor stands in the maps; nothing for one that does not.
+std::optional<TensorPlace> place_in_maps(const TensorError& tensor) {
+  TensorPlace place = place_of(tensor.name);
+  if (!place.layer || *place.layer >= kMostMapLayers) return std::nullopt;
+  if (place.role.ends_with("_norm") || tensor.name.ends_with(".bias")) return std::nullopt;
+  return place;
 }
 
+/// Empty when there is no value at all.
 template <class Value>
-std::string draw_map(const std::vector<TensorError>& tensors, const std::string& id, const char* label,
-                     bool linear, const Value& value) {
-  HeatMap map = empty_map(tensors, id, label, linear);
-  for (HeatCell& cell : map.cells) {
-    const auto tensor = std::find_if(tensors.begin(), tensors.end(),
-                                     [&](const TensorError& one) { return one.name == cell.name; });
-    cell.value = value(*tensor);
+std::string draw_map(const std::vector<TensorError>& tensors, std::string id, const char* label, bool linear,
+                     const Value& value) {
+  HeatMap map{std::move(id), label, 0, {}, {}, linear};
+  bool any = false;
+  for (const TensorError& tensor : tensors) {
+    const std::optional<TensorPlace> place = place_in_maps(tensor);
+    if (!place) continue;
+    map.n_layers = std::max(map.n_layers, *place->layer + 1);
+    map.roles.push_back(place->role);
+    map.cells.push_back({*place->layer, place->role, tensor.name, value(tensor)});
+    any = any || map.cells.back().value;
   }
-  const bool any =
-      std::any_of(map.cells.begin(), map.cells.end(), [](const HeatCell& cell) { return cell.value; });
+  map.roles = in_order(std::move(map.roles));
   return any ? draw(map) : "";
 }
 
@@ -114,7 +113,8 @@ std::string draw_error_maps(const std::vector<TensorError>& tensors, const std::
 }
 
 std::size_t map_cells(const std::vector<TensorError>& tensors) {
-  return 3 * empty_map(tensors, "", "", true).cells.size();
+  const auto shown = [](const TensorError& tensor) { return place_in_maps(tensor).has_value(); };
+  return 3 * static_cast<std::size_t>(std::count_if(tensors.begin(), tensors.end(), shown));
 }
 
 std::string draw_sentences(const std::vector<SentenceReport>& sentences) {
