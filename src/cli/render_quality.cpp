@@ -84,7 +84,7 @@ ShortNames shorten(const std::vector<QualityResult>& candidates) {
     // The end tells files of one model apart; a cut inside a character would break it.
     if (name.size() <= kMostNameColumns) continue;
     std::size_t from = name.size() - (kMostNameColumns - 1);
-    while (from < name.size() && (static_cast<unsigned char>(name[from]) & 0xC0) == 0x80) ++from;
+    while (from < name.size() && continues_character(name[from])) ++from;
     name = "…" + name.substr(from);
   }
   return result;

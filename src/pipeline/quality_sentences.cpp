@@ -19,7 +19,6 @@ bool ends_sentence(std::string_view text) {
   return last != std::string_view::npos && std::string_view(".!?").find(text[last]) != std::string_view::npos;
 }
 
-bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 bool begins_long_character(char c) { return static_cast<unsigned char>(c) >= 0xC0; }
 
 /// Readable by itself: bytes that make up no character as "<E4>".

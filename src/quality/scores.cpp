@@ -8,7 +8,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "core/exp-inl.h"
+#include "core/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace llmq::HWY_NAMESPACE {
@@ -127,20 +127,8 @@ void weigh(const float* original_masses, const float* logits, std::size_t count,
   *products = weighted.total();
 }
 
-/// Of NaN nothing is promised but that the sum of exponentials shows it.
-float largest(const float* values, std::size_t count) {
-  const hn::ScalableTag<float> d;
-  const std::size_t lanes = hn::Lanes(d);
-  float max = values[0];
-  std::size_t i = 0;
-  if (count >= lanes) {
-    auto top = hn::LoadU(d, values);
-    for (; i + lanes <= count; i += lanes) top = hn::Max(top, hn::LoadU(d, values + i));
-    max = hn::GetLane(hn::MaxOfLanes(d, top));
-  }
-  for (; i < count; ++i) max = std::max(max, values[i]);
-  return max;
-}
+/// A NaN may be passed over: the sum of exponentials shows it.
+float top_logit(const float* logits, std::size_t count) { return largest(logits, count); }
 
 }  // namespace llmq::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -154,7 +142,7 @@ namespace {
 
 HWY_EXPORT(take_masses);
 HWY_EXPORT(weigh);
-HWY_EXPORT(largest);
+HWY_EXPORT(top_logit);
 
 /// The largest logit and the first token that has it.
 struct Top {
@@ -163,7 +151,7 @@ struct Top {
 };
 
 Top top_of(std::span<const float> logits) {
-  const float max = HWY_DYNAMIC_DISPATCH(largest)(logits.data(), logits.size());
+  const float max = HWY_DYNAMIC_DISPATCH(top_logit)(logits.data(), logits.size());
   return {max, static_cast<std::int32_t>(std::find(logits.begin(), logits.end(), max) - logits.begin())};
 }
 

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "llmq/core/text.hpp"
+
 namespace llmq {
 namespace {
 
@@ -57,8 +59,6 @@ void cut_end(Names& names) {
   }
 }
 
-bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
 }  // namespace
 
 std::string shown_name(const std::filesystem::path& path) {
@@ -87,15 +87,15 @@ std::string cut_middle(const std::string& name, std::size_t most) {
   if (character_count(name) <= most) return name;
   std::size_t front = 0, back = name.size();
   for (std::size_t kept = 0; kept < most / 2;)
-    if (++front == name.size() || !continues(name[front])) ++kept;
+    if (++front == name.size() || !continues_character(name[front])) ++kept;
   for (std::size_t kept = 0; kept < most - most / 2 - 1;)
-    if (!continues(name[--back])) ++kept;
+    if (!continues_character(name[--back])) ++kept;
   return name.substr(0, front) + "…" + name.substr(back);
 }
 
 std::size_t character_count(const std::string& text) {
   return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
+      std::count_if(text.begin(), text.end(), [](char c) { return !continues_character(c); }));
 }
 
 }  // namespace llmq

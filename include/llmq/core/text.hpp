@@ -16,6 +16,10 @@ std::string to_lower(std::string_view text);
 
 /// True if `bytes` is well-formed UTF-8 (no overlong forms, no surrogates, at most U+10FFFF).
 bool is_valid_utf8(std::string_view bytes) noexcept;
+/// True for the bytes of a UTF-8 character behind its first.
+constexpr bool continues_character(char byte) noexcept {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
 
 /// "12GiB", "1.5 GB", "4096": bytes. KB/MB/GB/TB are powers of ten, KiB/MiB/GiB/TiB powers of two, B
 /// optional. Empty when the text is not a size or does not fit 63 bits.

@@ -12,21 +12,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace llmq::torch_pass::HWY_NAMESPACE {
 
-/// Largest value; the order cannot matter.
-HWY_INLINE float largest(const float* x, std::size_t count) {
-  const hn::ScalableTag<float> d;
-  const std::size_t lanes = hn::Lanes(d);
-  float top = x[0];
-  std::size_t i = 0;
-  if (count >= lanes) {
-    auto tops = hn::LoadU(d, x);
-    for (i = lanes; i + lanes <= count; i += lanes) tops = hn::Max(tops, hn::LoadU(d, x + i));
-    top = hn::GetLane(hn::MaxOfLanes(d, tops));
-  }
-  for (; i < count; ++i) top = std::max(top, x[i]);
-  return top;
-}
-
 /// Sum in 16 lanes, added in order at the end. 128-bit vectors exist on every target and the adds are few
 /// beside the exponentials: one form for all keeps the order plain.
 HWY_INLINE float sum_in_lanes(const float* x, std::size_t count) {

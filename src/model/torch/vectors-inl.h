@@ -14,7 +14,7 @@
 
 #include <hwy/highway.h>
 
-#include "core/exp-inl.h"
+#include "core/softmax-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace llmq::torch_pass::HWY_NAMESPACE {
@@ -42,6 +42,7 @@ HWY_INLINE void for_each(const float* a, std::size_t count, float* out, const F&
 }
 
 using llmq::HWY_NAMESPACE::exp_of_nonpositive;
+using llmq::HWY_NAMESPACE::largest;
 
 }  // namespace llmq::torch_pass::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

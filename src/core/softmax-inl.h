@@ -1,18 +1,36 @@
-// exp for vectors. Included once for each instruction set (Highway's foreach_target), hence no ordinary include
+// What a softmax needs: the largest value, and exp of vectors. Included once for each instruction set (Highway's foreach_target), hence no ordinary include
 // guard. No fused multiply-add: the bytes do not depend on the instruction set.
 // SPDX-License-Identifier: Apache-2.0
-#if defined(LLMQ_EXP_INL) == defined(HWY_TARGET_TOGGLE)
-#ifdef LLMQ_EXP_INL
-#undef LLMQ_EXP_INL
+#if defined(LLMQ_SOFTMAX_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef LLMQ_SOFTMAX_INL
+#undef LLMQ_SOFTMAX_INL
 #else
-#define LLMQ_EXP_INL
+#define LLMQ_SOFTMAX_INL
 #endif
+
+#include <algorithm>
+#include <cstddef>
 
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace llmq::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+/// Largest of at least one value; the order cannot matter. Of NaN nothing is promised.
+HWY_INLINE float largest(const float* values, std::size_t count) {
+  const hn::ScalableTag<float> d;
+  const std::size_t lanes = hn::Lanes(d);
+  float max = values[0];
+  std::size_t i = 0;
+  if (count >= lanes) {
+    auto tops = hn::LoadU(d, values);
+    for (i = lanes; i + lanes <= count; i += lanes) tops = hn::Max(tops, hn::LoadU(d, values + i));
+    max = hn::GetLane(hn::MaxOfLanes(d, tops));
+  }
+  for (; i < count; ++i) max = std::max(max, values[i]);
+  return max;
+}
 
 /// e^x for x <= 0 within 1.5 ulp; exactly 1 at 0; 0 below -87.3 (where results would be subnormal); NaN stays.
 ///   x = n ln2 + r, |r| <= 0.3467;  e^x = 2^n (1 + r + r^2 q(r))
