@@ -61,7 +61,8 @@ QuantizeResult run_quantize_command(const StageContext& context, const QuantizeO
       check_coherence_plan(context, options.model);
     }
   });
-  QuantizeResult result = run_quantize(context, options);
+  QuantizeResult result =
+      options.smoothquant ? run_smoothquant(context, options) : run_quantize(context, options);
   if (options.dry_run) return result;
   if (options.quality_report) judge_quality(context, options, result);
   if (options.coherence_check) check_coherence(context, options, result);

@@ -1,5 +1,7 @@
 // Results as plain tables of at most 100 columns.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "llmq/core/text.hpp"
@@ -8,6 +10,7 @@
 
 #include "cli/render.hpp"
 #include "cli/render_coherence.hpp"
+#include "cli/render_smoothquant.hpp"
 
 namespace llmq::cli {
 namespace {
@@ -28,12 +31,18 @@ std::string note_of(const QuantizedTensor& tensor) {
 }
 
 std::string plan_table(const QuantizeResult& result) {
-  std::string text = fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", "tensor", "from", "to", "weights",
-                                 "bytes", "note");
+  std::size_t width = 34;
+  for (const QuantizedTensor& tensor : result.tensors) width = std::max(width, tensor.name.size());
+  const auto line = [&](std::string_view name, std::string_view from, std::string_view to,
+                        const std::string& weights, const std::string& bytes, const std::string& note) {
+    std::string text =
+        fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>12}  {}", name, width, from, to, weights, bytes, note);
+    return text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
+  };
+  std::string text = line("tensor", "from", "to", "weights", "bytes", "note");
   for (const QuantizedTensor& tensor : result.tensors) {
-    text +=
-        fmt::format("{:<34} {:>8} {:>8} {:>14} {:>12}  {}\n", tensor.name, tensor.source_type, tensor.type,
-                    format_count(tensor.elements), format_count(tensor.bytes), note_of(tensor));
+    text += line(tensor.name, tensor.source_type, tensor.type, format_count(tensor.elements),
+                 format_count(tensor.bytes), note_of(tensor));
   }
   return text + "\n";
 }
@@ -117,11 +126,22 @@ std::string dynamic_rows(const DynamicResult& dynamic) {
   return text;
 }
 
+std::string smoothquant_rows(const SmoothQuantResult& smooth) {
+  std::string text = row("alpha", smooth.alpha ? fmt::format("{:g}", *smooth.alpha) : "auto: by trial");
+  text += row("activation scales", smooth.activations == ActivationScales::dynamic ? "dynamic, one a token"
+                                                                                   : "static, one a weight");
+  if (!smooth.imatrix.empty()) text += row("ranges", smooth.imatrix.string());
+  for (std::size_t i = 0; i < smooth.kept.size(); ++i)
+    text += row(i == 0 ? "left as they are" : "", smooth.kept[i]);
+  return text;
+}
+
 }  // namespace
 
 std::string human(const QuantizeResult& result) {
   std::string text = result.dry_run ? plan_table(result) + fallback_table(result) : "";
   if (result.protection) text += protection_table(*result.protection);
+  if (result.smoothquant) text += smoothquant_table(*result.smoothquant);
   text += result.dry_run ? "Plan (nothing written)\n" : "Quantized\n";
   text += row("output", result.output_path.string());
   text += row("level", result.level);
@@ -131,15 +151,18 @@ std::string human(const QuantizeResult& result) {
                                              format_size(result.original_bytes), result.original_dtype));
   text += row("bits per weight", fmt::format("{:.3f}", result.effective_bpw));
   if (result.dynamic) text += dynamic_rows(*result.dynamic);
+  if (result.smoothquant) text += smoothquant_rows(*result.smoothquant);
   text += protection_rows(result);
   if (result.dry_run) {
     text += row("head and padding", fmt::format("{} + {} bytes", format_count(result.head_bytes),
                                                 format_count(result.padding_bytes)));
-    text += row("fallbacks", fmt::format("{} tensors, {} bytes more than asked for", result.fallbacks,
-                                         format_count(result.fallback_bytes)));
     text += row("memory a rank", format_size(result.memory_plan_bytes));
-    text += row("time",
-                fmt::format("about {:.2g} s (encoding, by a sample of each type)", result.estimated_seconds));
+    if (!result.smoothquant) {
+      text += row("fallbacks", fmt::format("{} tensors, {} bytes more than asked for", result.fallbacks,
+                                           format_count(result.fallback_bytes)));
+      text += row("time", fmt::format("about {:.2g} s (encoding, by a sample of each type)",
+                                      result.estimated_seconds));
+    }
     text += row("work units", format_count(result.units));
     return text;
   }

@@ -7,6 +7,7 @@
 #include "cli/render.hpp"
 #include "cli/render_coherence.hpp"
 #include "cli/render_quality.hpp"
+#include "cli/render_smoothquant.hpp"
 
 namespace llmq::cli {
 namespace {
@@ -122,7 +123,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
   Json document = {
       {"status", result.dry_run ? "planned" : "success"},
       {"output_path", result.output_path.string()},
-      {"format", "gguf"},
+      {"format", result.format},
       {"quantization_level", result.level},
       {"file_size", result.file_bytes},
       {"compression_ratio", result.compression_ratio},
@@ -142,6 +143,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
       {"timeline", timeline_json(result.timelines)},
       {"tensors", tensors}};
   if (result.dynamic) add_dynamic(*result.dynamic, document);
+  if (result.smoothquant) document["smoothquant"] = smoothquant_json(*result.smoothquant);
   if (result.quality) {
     const QualityMetrics& metrics = result.quality->metrics;
     document["quality_report"] = {{"perplexity_original", metrics.perplexity_original},

@@ -1,6 +1,7 @@
 #include "llmq/core/file.hpp"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -44,6 +45,15 @@ int open_flags(File::Mode mode) {
       return O_WRONLY | O_CREAT | O_APPEND;
   }
   return O_RDONLY;
+}
+
+/// Makes a new name in the directory above `path` durable.
+void sync_parent(const fs::path& path) {
+  const fs::path directory = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;  // some file systems refuse to open directories; the rename itself has happened
+  ::fsync(fd);
+  ::close(fd);
 }
 
 }  // namespace
@@ -178,11 +188,23 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
 
 void publish_file(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw_io("rename to", to, errno);
-  const fs::path directory = to.has_parent_path() ? to.parent_path() : fs::path(".");
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;  // some file systems refuse to open directories; the rename itself has happened
-  ::fsync(fd);
-  ::close(fd);
+  sync_parent(to);
+}
+
+void publish_directory(const fs::path& from, const fs::path& to) {
+  if (!fs::exists(to)) return publish_file(from, to);
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
+    // A file system that cannot exchange names: for a moment there is none.
+    fs::path old = to;
+    old += ".old";
+    if (::rename(to.c_str(), old.c_str()) != 0) throw_io("rename to", old, errno);
+    if (::rename(from.c_str(), to.c_str()) != 0) throw_io("rename to", to, errno);
+    if (::rename(old.c_str(), from.c_str()) != 0) throw_io("rename to", from, errno);
+  }
+  sync_parent(to);
+  std::error_code error;
+  fs::remove_all(from, error);
+  if (error) throw_io("remove", from, error.value());
 }
 
 std::uint64_t free_disk_bytes(const fs::path& directory) {

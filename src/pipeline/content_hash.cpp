@@ -15,16 +15,23 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20;
 
-/// Tokenizer, templates and settings: what stands beside the weights and may reach a result.
-std::vector<fs::path> texts_beside_weights(const fs::path& directory) {
+/// Regular files of a directory by name.
+std::vector<fs::path> files_of(const fs::path& directory) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    const std::string extension = entry.path().extension().string();
-    const bool text =
-        extension == ".json" || extension == ".model" || extension == ".txt" || extension == ".jinja";
-    if (text && entry.is_regular_file()) files.push_back(entry.path());
+    if (entry.is_regular_file()) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
+  return files;
+}
+
+/// Tokenizer, templates and settings: what stands beside the weights and may reach a result.
+std::vector<fs::path> texts_beside_weights(const fs::path& directory) {
+  std::vector<fs::path> files = files_of(directory);
+  std::erase_if(files, [](const fs::path& file) {
+    const std::string extension = file.extension().string();
+    return extension != ".json" && extension != ".model" && extension != ".txt" && extension != ".jinja";
+  });
   return files;
 }
 
@@ -52,6 +59,21 @@ std::string hash_model(const ModelSource& source, const fs::path& path) {
   for (const fs::path& file : texts_beside_weights(path))
     hash.field(file.filename().string()).field(hash_file(file, ExitCode::model_not_found));
   return hash.hex();
+}
+
+std::string hash_output(const fs::path& path, ExitCode code) {
+  if (!fs::is_directory(path)) return hash_file(path, code);
+  Sha256 hash;
+  for (const fs::path& file : files_of(path))
+    hash.field(file.filename().string()).field(hash_file(file, code));
+  return hash.hex();
+}
+
+std::uint64_t output_bytes(const fs::path& path) {
+  if (!fs::is_directory(path)) return fs::file_size(path);
+  std::uint64_t bytes = 0;
+  for (const fs::path& file : files_of(path)) bytes += fs::file_size(file);
+  return bytes;
 }
 
 }  // namespace llmq

@@ -1,6 +1,7 @@
 // Identities of files and models by what is in them. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -14,5 +15,11 @@ std::string hash_file(const std::filesystem::path& path, ExitCode code);
 
 /// Of a file: its bytes. Of a directory: the model's fingerprint and the texts beside its weights.
 std::string hash_model(const ModelSource& source, const std::filesystem::path& path);
+
+/// Of a file, or of the names and contents of a directory's files. @throws Error(code) for what cannot be
+/// read.
+std::string hash_output(const std::filesystem::path& path, ExitCode code);
+/// Bytes of the same.
+std::uint64_t output_bytes(const std::filesystem::path& path);
 
 }  // namespace llmq

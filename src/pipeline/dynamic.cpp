@@ -8,7 +8,6 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/embedded/texts.hpp"
-#include "llmq/pipeline/analyze.hpp"
 #include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/samples.hpp"
 
@@ -23,7 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t kDefaultSamples = 256;
 constexpr std::uint64_t kProbeCtx = 512;
 constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
 
@@ -118,7 +116,7 @@ const std::vector<std::uint64_t>* protected_weights(const Protection* protection
   return found == protection->weights.end() ? nullptr : &found->second;
 }
 
-AtlasRequest atlas_request(const DynamicRequest& request, const DynamicImatrix& imatrix,
+AtlasRequest atlas_request(const DynamicRequest& request, const RunImatrix& imatrix,
                            const Protection* protection, const ImportanceMap& importance,
                            const std::vector<DynamicTensor>& tensors, const std::string& fingerprint) {
   AtlasRequest wanted;
@@ -161,7 +159,7 @@ void report_choice(Log& log, const std::vector<std::string>& kinds, const Dynami
 class DynamicRun {
  public:
   DynamicRun(const StageContext& context, const ModelSource& source, const DynamicRequest& request,
-             const DynamicImatrix& imatrix, const Protection* protection)
+             const RunImatrix& imatrix, const Protection* protection)
       : context_(context),
         source_(source),
         request_(request),
@@ -273,7 +271,7 @@ class DynamicRun {
   const StageContext& context_;
   const ModelSource& source_;
   const DynamicRequest& request_;
-  const DynamicImatrix& imatrix_;
+  const RunImatrix& imatrix_;
   const Protection* protection_;
   bool smallest_coherent_;  ///< nothing limits the size: the smallest that stays coherent
   ImportanceMap importance_;
@@ -285,21 +283,6 @@ class DynamicRun {
 };
 
 }  // namespace
-
-CheckpointOptions part_checkpoints(const CheckpointOptions& options) {
-  if (!options.enabled || !options.resume) return options;
-  if (!fs::is_directory(*options.resume)) {
-    throw Error(ExitCode::checkpoint, fmt::format("--resume {}: no such directory", options.resume->string()),
-                "Start without --resume, or give the directory that the interrupted run used");
-  }
-  CheckpointOptions parts = options;
-  parts.directory = fs::exists(*options.resume / "job.json")
-                        ? fs::absolute(*options.resume).lexically_normal().parent_path()
-                        : *options.resume;
-  parts.resume.reset();
-  parts.continue_found = true;
-  return parts;
-}
 
 DynamicRequest prepare_dynamic(const QuantizeOptions& options, const PlanChanges& changes,
                                const ModelSource& source) {
@@ -320,32 +303,15 @@ DynamicRequest prepare_dynamic(const QuantizeOptions& options, const PlanChanges
           std::move(fit), is_preset, part_checkpoints(options.checkpoints)};
 }
 
-DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request) {
-  DynamicImatrix made;
+RunImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request) {
   const QuantizeOptions& options = request.options;
-  if (options.imatrix) {
-    made.path = *options.imatrix;
-    made.reused = true;
-  } else {
-    AnalyzeOptions analyze;
-    analyze.model = options.model;
-    if (!options.calibration_data.empty()) analyze.data = options.calibration_data;
-    analyze.samples = options.calibration_samples.value_or(kDefaultSamples);
-    analyze.cache_directory = options.dynamic->imatrix_cache;
-    analyze.checkpoints = request.checkpoints;
-    const AnalyzeResult result = run_analyze(context, analyze);
-    made.path = result.output_path;
-    made.reused = result.from_cache;
-  }
-  context.comm.together("read the importance matrix", [&] {
-    context.log.status(fmt::format("Loading importance matrix: {}", made.path.string()));
-    made.imatrix = read_imatrix(made.path);
-  });
-  return made;
+  if (options.imatrix) return given_imatrix(context, *options.imatrix);
+  return analyzed_imatrix(context, options, options.calibration_samples.value_or(kDefaultCalibrationSamples),
+                          options.dynamic->imatrix_cache, request.checkpoints);
 }
 
 DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& source,
-                             const DynamicRequest& request, const DynamicImatrix& imatrix,
+                             const DynamicRequest& request, const RunImatrix& imatrix,
                              const Protection* protection, const std::string& fingerprint,
                              const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes) {
   return DynamicRun(context, source, request, imatrix, protection).run(fingerprint, fixed_bytes);

@@ -12,6 +12,7 @@
 #include "llmq/pipeline/quantize_plan.hpp"
 
 #include "pipeline/dynamic_problem.hpp"
+#include "pipeline/run_imatrix.hpp"
 
 namespace llmq {
 
@@ -32,17 +33,12 @@ DynamicRequest prepare_dynamic(const QuantizeOptions& options, const PlanChanges
 
 /// The matrix to use: the one of the options, else one made now or earlier. Collective; the same on every
 /// rank.
-struct DynamicImatrix {
-  Imatrix imatrix;
-  std::filesystem::path path;
-  bool reused = false;
-};
-DynamicImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request);
+RunImatrix dynamic_imatrix(const StageContext& context, const DynamicRequest& request);
 
 /// Collective: the weights to protect, by the options or in the layers that the profile protects. No types
 /// are raised: tensors are only offered types that hold their protected weights.
 std::optional<Protection> dynamic_protection(const StageContext& context, const ModelSource& source,
-                                             const DynamicRequest& request, const DynamicImatrix& imatrix);
+                                             const DynamicRequest& request, const RunImatrix& imatrix);
 
 /// Collective: takes types away that cannot hold a tensor's protected weights. A pin that cannot becomes the
 /// smallest type that can, with a warning. @throws Error(validation) where no type can.
@@ -59,12 +55,8 @@ struct DynamicChoice {
 /// @param protection  null: none
 /// @param fixed_bytes  of a file with this recipe: its head and the tensors that are not quantized
 DynamicChoice choose_dynamic(const StageContext& context, const ModelSource& source,
-                             const DynamicRequest& request, const DynamicImatrix& imatrix,
+                             const DynamicRequest& request, const RunImatrix& imatrix,
                              const Protection* protection, const std::string& fingerprint,
                              const std::function<std::uint64_t(const PlanRecipe&)>& fixed_bytes);
-
-/// Checkpoints of a part of a longer run: continues what is found when the run was asked to resume.
-/// @throws Error(checkpoint) if --resume names nothing.
-CheckpointOptions part_checkpoints(const CheckpointOptions& options);
 
 }  // namespace llmq

@@ -18,7 +18,7 @@ constexpr double kManyBits = 8;  // a type of so many that protection alone asks
 }  // namespace
 
 std::optional<Protection> dynamic_protection(const StageContext& context, const ModelSource& source,
-                                             const DynamicRequest& request, const DynamicImatrix& imatrix) {
+                                             const DynamicRequest& request, const RunImatrix& imatrix) {
   if (request.options.protect_super_weights)
     return gather_protection(context, source, imatrix.imatrix, request.options.protection_coverage);
   const std::vector<std::int32_t>& layers = request.fit.protected_layers;

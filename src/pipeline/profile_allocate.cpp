@@ -37,7 +37,7 @@ std::vector<LayerAssignment> assign_by_allocation(const StageContext& context,
     vocabulary = source->vocabulary();
     request = prepare_dynamic(quantize, {}, *source);
   });
-  const DynamicImatrix imatrix = dynamic_imatrix(context, *request);
+  const RunImatrix imatrix = dynamic_imatrix(context, *request);
   const DynamicChoice choice = choose_dynamic(
       context, *source, *request, imatrix, nullptr, fingerprint, [&](const PlanRecipe& recipe) {
         return fixed_bytes(plan_quantize(*source, vocabulary, recipe, &imatrix.imatrix, fingerprint));

@@ -67,12 +67,18 @@ void check_tokens(const Vocabulary& original, const fs::path& original_path, con
   }
 }
 
+/// Bits a quantized weight: of a W8A8 directory its codes with their scales, else the tensors that levels
+/// quantize.
 double effective_bpw(const ModelSource& model) {
+  const bool coded = make_code_loader(model) != nullptr;
   std::uint64_t bytes = 0;
   std::uint64_t weights = 0;
   for (const ModelTensor& tensor : model.tensors()) {
-    if (!is_eligible({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2], tensor.stored_type})) continue;
-    bytes += tensor.bytes_as(tensor.stored_type);
+    const bool counts =
+        coded ? model.has_codes(tensor)
+              : is_eligible({tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2], tensor.stored_type});
+    if (!counts) continue;
+    bytes += tensor.bytes_as(tensor.stored_type) + (coded ? tensor.rows() * sizeof(float) : 0);
     weights += tensor.elements();
   }
   return weights == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);

@@ -24,6 +24,7 @@
 #include "pipeline/quantize_checks.hpp"
 #include "pipeline/quantize_estimate.hpp"
 #include "pipeline/quantize_run.hpp"
+#include "pipeline/run_figures.hpp"
 #include "pipeline/super_weight_lora.hpp"
 
 namespace llmq {
@@ -106,19 +107,6 @@ LoraPlan plan_adapter(Log& log, const ModelSource& source, const QuantizePlan& p
                     format_size(lora.file_bytes)));
   }
   return lora;
-}
-
-void check_disk(const fs::path& partial, std::uint64_t needed) {
-  const fs::path directory = partial.has_parent_path() ? partial.parent_path() : fs::path(".");
-  std::error_code error;
-  const std::uint64_t kept =
-      fs::exists(partial) ? static_cast<std::uint64_t>(fs::file_size(partial, error)) : 0;
-  const std::uint64_t available = free_disk_bytes(directory);
-  if (needed <= kept || needed - kept <= available) return;
-  throw Error(ExitCode::validation,
-              fmt::format("not enough disk space in {}: {} needed, {} free", directory.string(),
-                          format_size(needed), format_size(available)),
-              "Free disk space or choose another --output-dir");
 }
 
 std::uint64_t planned_memory(const StageContext& context, const QuantizeOptions& options,
@@ -228,7 +216,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   PlanRecipe recipe;
   std::optional<DynamicResult> dynamic;
   if (request) {
-    DynamicImatrix made = dynamic_imatrix(context, *request);
+    RunImatrix made = dynamic_imatrix(context, *request);
     imatrix = made.imatrix;
     protection = dynamic_protection(context, *source, *request, made);
     DynamicChoice choice =
@@ -278,8 +266,8 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
                    options.assembly == Assembly::gather ? DirectoryUse::root_only : DirectoryUse::all_ranks);
   context.comm.together("check disk space", [&] {
     if (!context.comm.is_root()) return;
-    check_disk(partial, plan.file_bytes);
-    if (lora) check_disk(*options.super_weight_lora, lora->file_bytes);
+    require_disk(partial, plan.file_bytes);
+    if (lora) require_disk(*options.super_weight_lora, lora->file_bytes);
   });
   QuantizeRun run(context, *source, plan, job, partial, options.assembly);
   try {
@@ -304,16 +292,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     throw;
   }
   job.remove();
-  result.units_resumed = run.units_resumed();
-  result.timelines = run.timelines();
-  log_timelines(context.log, result.timelines);
-  for (const RankTimeline& one : result.timelines) {
-    result.phase_seconds["read"] += one.total(Activity::read);
-    result.phase_seconds["encode"] += one.total(Activity::compute);
-    result.phase_seconds["write"] += one.total(Activity::write);
-  }
-  result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(
-      peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
+  add_run_figures(context, run.output(), result);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(),
                                  format_size(plan.file_bytes), result.effective_bpw));

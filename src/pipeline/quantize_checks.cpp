@@ -20,6 +20,20 @@ void check_free(const fs::path& output, bool force, const char* option) {
               fmt::format("Use --force to overwrite it, or choose another {}", option));
 }
 
+std::uint64_t bytes_there(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path)) {
+    const std::uint64_t bytes = fs::file_size(path, error);
+    return error ? 0 : bytes;
+  }
+  std::uint64_t sum = 0;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::uint64_t bytes = entry.file_size(error);
+    if (!error) sum += bytes;
+  }
+  return sum;
+}
+
 }  // namespace
 
 const FileLevel& require_level(const std::string& name) {
@@ -105,6 +119,16 @@ void check_requantize(const QuantizeOptions& options, const ModelSource& source)
                             type_name(tensor.stored_type)),
                 "Quantize from the original weights, or use --allow-requantize");
   }
+}
+
+void require_disk(const fs::path& partial, std::uint64_t needed) {
+  const fs::path directory = partial.has_parent_path() ? partial.parent_path() : fs::path(".");
+  const std::uint64_t kept = bytes_there(partial), available = free_disk_bytes(directory);
+  if (needed <= kept || needed - kept <= available) return;
+  throw Error(ExitCode::validation,
+              fmt::format("not enough disk space in {}: {} needed, {} free", directory.string(),
+                          format_size(needed), format_size(available)),
+              "Free disk space or choose another --output-dir");
 }
 
 }  // namespace llmq

@@ -1,6 +1,7 @@
 // What is wrong with the options of a quantize run, said before any work. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -23,5 +24,9 @@ void check_output(const QuantizeOptions& options, const std::filesystem::path& o
 void check_protection(const QuantizeOptions& options);
 /// @throws Error(invalid_arguments) for a quantized input without --allow-requantize.
 void check_requantize(const QuantizeOptions& options, const ModelSource& source);
+
+/// Room on the file system of `partial`, a file or directory whose bytes count as there already.
+/// @throws Error(validation).
+void require_disk(const std::filesystem::path& partial, std::uint64_t needed);
 
 }  // namespace llmq

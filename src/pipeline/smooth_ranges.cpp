@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -12,38 +14,54 @@
 namespace llmq {
 namespace {
 
-constexpr std::uint64_t kRowsAtOnce = 256;
+constexpr std::uint64_t kElemsAtOnce = std::uint64_t{1} << 16;  // stays in L2 between reading and looking
+constexpr const char* kOtherModel =
+    "This imatrix is of another model; make one with: llm-quantize analyze MODEL";
 
-/// Largest |w| of each column.
-std::vector<float> largest_of_columns(const ModelSource& source, const std::string& name) {
-  const ModelTensor* tensor = source.find(name);
-  if (tensor == nullptr) throw Error(ExitCode::validation, fmt::format("tensor {} is missing", name));
-  const std::uint64_t width = tensor->row_elems();
-  std::vector<float> largest(width, 0), rows;
-  for (std::uint64_t row = 0; row < tensor->rows(); row += kRowsAtOnce) {
-    stop_if_asked();
-    const std::uint64_t count = std::min(kRowsAtOnce, tensor->rows() - row);
-    rows.resize(count * width);
-    source.read_rows(*tensor, row, count, RowOrder::hugging_face, rows);
-    for (std::uint64_t r = 0; r < count; ++r) {
-      for (std::uint64_t c = 0; c < width; ++c) {
-        const float weight = std::fabs(rows[r * width + c]);
-        if (!std::isfinite(weight))
-          throw Error(ExitCode::smoothquant,
-                      fmt::format("{}: the weight at row {}, column {} is not finite", name, row + r, c),
-                      "The checkpoint may be damaged; see llm-quantize info MODEL");
-        largest[c] = std::max(largest[c], weight);
-      }
-    }
-  }
-  return largest;
+[[noreturn]] void throw_not_finite(const std::string& name, std::uint64_t first_row,
+                                   std::span<const float> rows, std::uint64_t width) {
+  std::size_t at = 0;
+  while (std::isfinite(rows[at])) ++at;
+  throw Error(ExitCode::smoothquant,
+              fmt::format("{}: the weight at row {}, column {} is {}", name, first_row + at / width,
+                          at % width, rows[at]),
+              "The checkpoint may be damaged; see llm-quantize info MODEL");
 }
 
-/// A weight and the mapping it balances.
-struct Part {
-  std::size_t mapping;
-  const std::string* weight;
-};
+/// Adds some rows. False if one of their values is not finite. No early exit: such loops become vector code.
+bool add_rows(std::span<const float> rows, WeightColumns& columns) {
+  const std::size_t width = columns.largest.size();
+  float* largest = columns.largest.data();
+  float* squares = columns.squares.data();
+  int beyond = 0;
+  for (std::size_t begin = 0; begin < rows.size(); begin += width) {
+    const float* row = rows.data() + begin;
+    for (std::size_t c = 0; c < width; ++c) {
+      const float magnitude = std::fabs(row[c]);
+      beyond |= static_cast<int>(!(magnitude <= std::numeric_limits<float>::max()));
+      largest[c] = magnitude > largest[c] ? magnitude : largest[c];
+      squares[c] += magnitude * magnitude;
+    }
+  }
+  return beyond == 0;
+}
+
+WeightColumns columns_of(const ModelSource& source, const std::string& name) {
+  const ModelTensor* tensor = source.find(name);
+  if (tensor == nullptr) throw Error(ExitCode::validation, fmt::format("tensor {} is missing", name));
+  const std::uint64_t width = tensor->row_elems(), at_once = std::max<std::uint64_t>(1, kElemsAtOnce / width);
+  WeightColumns columns{std::vector<float>(width, 0), std::vector<float>(width, 0)};
+  std::vector<float> rows;
+  source.will_need(*tensor);
+  for (std::uint64_t row = 0; row < tensor->rows(); row += at_once) {
+    stop_if_asked();
+    const std::uint64_t count = std::min(at_once, tensor->rows() - row);
+    rows.resize(count * width);
+    source.read_rows(*tensor, row, count, RowOrder::hugging_face, rows);
+    if (!add_rows(rows, columns)) throw_not_finite(name, row, rows, width);
+  }
+  return columns;
+}
 
 void raise(std::vector<float>& to, const std::vector<float>& by) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] = std::max(to[i], by[i]);
@@ -51,43 +69,75 @@ void raise(std::vector<float>& to, const std::vector<float>& by) {
 
 }  // namespace
 
-bool has_input_ranges(const Imatrix& imatrix, const std::vector<SmoothMapping>& mappings) {
-  return std::all_of(mappings.begin(), mappings.end(), [&](const SmoothMapping& mapping) {
-    return std::all_of(mapping.balance.begin(), mapping.balance.end(), [&](const std::string& weight) {
+std::vector<std::string> without_input_ranges(const Imatrix& imatrix, const ModelSource& source,
+                                              const std::vector<SmoothMapping>& mappings) {
+  std::vector<std::string> missing;
+  bool any = false;
+  for (const SmoothMapping& mapping : mappings) {
+    for (const std::string& weight : mapping.balance) {
       const auto entry = imatrix.entries.find(weight);
-      return entry != imatrix.entries.end() && !entry->second.max_abs.empty();
-    });
-  });
+      const ModelTensor* tensor = source.find(weight);
+      if (entry == imatrix.entries.end() || tensor == nullptr) {
+        missing.push_back(weight);
+        continue;
+      }
+      any = true;
+      const std::uint64_t columns = entry->second.in_features * entry->second.n_mat;
+      if (columns != tensor->row_elems()) {
+        throw Error(ExitCode::imatrix,
+                    fmt::format("imatrix entry {} has {} columns, the model has {}", weight, columns,
+                                tensor->row_elems()),
+                    kOtherModel);
+      }
+      if (entry->second.max_abs.empty()) missing.push_back(weight);
+    }
+  }
+  if (!any)
+    throw Error(ExitCode::imatrix, "no entry of the imatrix fits a tensor of this model", kOtherModel);
+  return missing;
 }
 
-std::vector<ChannelRanges> measure_ranges(const StageContext& context, const ModelSource& source,
-                                          const Imatrix& imatrix,
+ColumnMap measure_columns(const StageContext& context, const ModelSource& source,
+                          const std::vector<SmoothMapping>& mappings) {
+  std::vector<const std::string*> weights;
+  for (const SmoothMapping& mapping : mappings) {
+    for (const std::string& weight : mapping.balance) weights.push_back(&weight);
+  }
+  const auto rank = static_cast<std::size_t>(context.comm.rank()),
+             ranks = static_cast<std::size_t>(context.comm.size());
+  const std::size_t share = weights.size() / ranks + (rank < weights.size() % ranks ? 1 : 0);
+  std::vector<WeightColumns> found(share);
+  context.comm.together("measure the weights' ranges", [&] {
+    parallel_for(share, context.threads, [&](std::size_t i, std::size_t) {
+      found[i] = columns_of(source, *weights[rank + i * ranks]);
+    });
+  });
+  // A weight is one rank's alone and nothing is negative: its largest over ranks, zeros elsewhere, is itself.
+  ColumnMap columns;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    WeightColumns one;
+    if (i % ranks == rank) one = std::move(found[i / ranks]);
+    one.largest.resize(source.find(*weights[i])->row_elems());
+    one.squares.resize(one.largest.size());
+    context.comm.all_reduce(std::span(one.largest), comm::ReduceOp::max, "join the weights' ranges");
+    context.comm.all_reduce(std::span(one.squares), comm::ReduceOp::max, "join the weights' ranges");
+    columns.emplace(*weights[i], std::move(one));
+  }
+  return columns;
+}
+
+std::vector<ChannelRanges> channel_ranges(const ModelSpec& spec, const Imatrix& imatrix,
+                                          const ColumnMap& columns,
                                           const std::vector<SmoothMapping>& mappings) {
   std::vector<ChannelRanges> ranges(mappings.size());
-  std::vector<Part> parts;
   for (std::size_t m = 0; m < mappings.size(); ++m) {
     ranges[m].input.assign(mappings[m].channels, 0);
     ranges[m].weight.assign(mappings[m].channels, 0);
     for (const std::string& weight : mappings[m].balance) {
-      parts.push_back({m, &weight});
-      raise(ranges[m].input,
-            largest_of_channels(mappings[m], source.spec(), imatrix.entries.at(weight).max_abs));
+      raise(ranges[m].input, largest_of_channels(mappings[m], spec, imatrix.entries.at(weight).max_abs));
+      raise(ranges[m].weight, largest_of_channels(mappings[m], spec, columns.at(weight).largest));
     }
   }
-  const auto rank = static_cast<std::size_t>(context.comm.rank()),
-             ranks = static_cast<std::size_t>(context.comm.size());
-  const std::size_t share = parts.size() / ranks + (rank < parts.size() % ranks ? 1 : 0);
-  std::vector<std::vector<float>> found(share);
-  context.comm.together("measure the weights' ranges", [&] {
-    parallel_for(share, context.threads, [&](std::size_t i, std::size_t) {
-      const Part& part = parts[rank + i * ranks];
-      found[i] = largest_of_channels(mappings[part.mapping], source.spec(),
-                                     largest_of_columns(source, *part.weight));
-    });
-    for (std::size_t i = 0; i < share; ++i) raise(ranges[parts[rank + i * ranks].mapping].weight, found[i]);
-  });
-  for (ChannelRanges& one : ranges)
-    context.comm.all_reduce(std::span(one.weight), comm::ReduceOp::max, "join the weights' ranges");
   return ranges;
 }
 

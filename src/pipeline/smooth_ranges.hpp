@@ -2,6 +2,8 @@
 // them. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "llmq/formats/imatrix.hpp"
@@ -12,12 +14,26 @@
 
 namespace llmq {
 
-/// True if the matrix has the largest inputs of all balance weights: llama.cpp's forms have not.
-bool has_input_ranges(const Imatrix& imatrix, const std::vector<SmoothMapping>& mappings);
+/// Columns of one weight. Shapes: [in_features].
+struct WeightColumns {
+  std::vector<float> largest;  ///< largest magnitude
+  std::vector<float> squares;  ///< sum of squares over the rows
+};
+using ColumnMap = std::map<std::string, WeightColumns>;  ///< by GGUF name
 
-/// Collective: by mapping, the same on every rank; weights are shared out over ranks and threads.
+/// Weights whose largest inputs the matrix does not tell: llama.cpp's forms tell none. Empty: it has all.
+/// @throws Error(imatrix) when no entry is of this model or one has another size.
+std::vector<std::string> without_input_ranges(const Imatrix& imatrix, const ModelSource& source,
+                                              const std::vector<SmoothMapping>& mappings);
+
+/// Collective: all balance weights, the same on every rank; they are shared out over ranks and threads.
 /// @throws Error(smoothquant) that names weight and column for NaN or Inf.
-std::vector<ChannelRanges> measure_ranges(const StageContext& context, const ModelSource& source,
-                                          const Imatrix& imatrix, const std::vector<SmoothMapping>& mappings);
+ColumnMap measure_columns(const StageContext& context, const ModelSource& source,
+                          const std::vector<SmoothMapping>& mappings);
+
+/// By mapping. The matrix must have the ranges of all balance weights.
+std::vector<ChannelRanges> channel_ranges(const ModelSpec& spec, const Imatrix& imatrix,
+                                          const ColumnMap& columns,
+                                          const std::vector<SmoothMapping>& mappings);
 
 }  // namespace llmq

@@ -6,14 +6,11 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
-#include "llmq/quant/int8_product.hpp"
 
 namespace llmq {
-namespace {
 
-/// Symmetric codes, a scale a row. @throws Error(smoothquant) that names the weight for NaN or Inf
-void encode(const ModelTensor& tensor, std::uint64_t first_row, std::span<const float> weights,
-            Int8Rows& rows) {
+void encode_weights(const ModelTensor& tensor, std::uint64_t first_row, std::span<const float> weights,
+                    Int8Rows& rows) {
   try {
     quantize_rows_int8(weights, tensor.row_elems(), rows);
   } catch (const NotFiniteError& error) {
@@ -24,8 +21,6 @@ void encode(const ModelTensor& tensor, std::uint64_t first_row, std::span<const 
   }
 }
 
-}  // namespace
-
 bool is_linear_weight(const ModelTensor& tensor) noexcept {
   return tensor.layer >= 0 && tensor.n_dims == 2 && tensor.name.ends_with(".weight");
 }
@@ -35,7 +30,7 @@ void Int8Source::read_rows(const ModelTensor& tensor, std::uint64_t row, std::ui
   source_.read_rows(tensor, row, count, order, out);
   if (!has_codes(tensor)) return;
   thread_local Int8Rows rows;
-  encode(tensor, row, out, rows);
+  encode_weights(tensor, row, out, rows);
   const std::uint64_t width = tensor.row_elems();
   for (std::uint64_t r = 0; r < count; ++r) {
     for (std::uint64_t c = 0; c < width; ++c)
@@ -51,7 +46,7 @@ void Int8Source::read_codes(const ModelTensor& tensor, std::uint64_t row, std::s
   thread_local Int8Rows rows;
   weights.resize(codes.size());
   source_.read_rows(tensor, row, scales.size(), RowOrder::hugging_face, weights);
-  encode(tensor, row, weights, rows);
+  encode_weights(tensor, row, weights, rows);
   std::copy(rows.codes.begin(), rows.codes.end(), codes.begin());
   std::copy(rows.scales.begin(), rows.scales.end(), scales.begin());
 }

@@ -51,10 +51,14 @@ void SmoothedSource::read_rows(const ModelTensor& tensor, std::uint64_t row, std
   const TensorScaling& scaling = found->second;
   const std::uint64_t width = tensor.row_elems();
   for (std::uint64_t r = 0; r < count; ++r) {
-    const std::span<float> values = out.subspan(r * width, width);
+    float* values = out.data() + r * width;
     const float by = scaling.rows.empty() ? 1.0F : scaling.rows.at(row + r);
-    for (std::uint64_t c = 0; c < width; ++c)
-      values[c] *= scaling.columns.empty() ? by : by * scaling.columns[c];
+    if (scaling.columns.empty()) {
+      for (std::uint64_t c = 0; c < width; ++c) values[c] *= by;
+    } else {
+      const float* columns = scaling.columns.data();
+      for (std::uint64_t c = 0; c < width; ++c) values[c] *= by * columns[c];
+    }
   }
 }
 

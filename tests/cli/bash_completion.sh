@@ -77,7 +77,7 @@ contains activation analyze --method ''
 contains hdf5 analyze --imatrix-format ''
 contains auto analyze --layer-groups ''
 expect '' analyze --ctx ''
-expect gguf quantize model ''
+expect gguf,smoothquant quantize model ''
 contains create profile ''
 expect balanced profile show bal
 expect mine.imatrix profile validate mi

@@ -62,6 +62,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
 /// Renames `from` to `to` and syncs the directory, so that the new name is durable.
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// The same for a directory. One that stands under the new name already changes places with it at once, and
+/// is then removed.
+void publish_directory(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Bytes an unprivileged writer may still put on the file system that holds `directory`.
 std::uint64_t free_disk_bytes(const std::filesystem::path& directory);
 

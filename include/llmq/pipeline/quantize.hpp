@@ -1,4 +1,4 @@
-// The quantize stage: a model in, a GGUF file out, on any number of ranks.
+// The quantize stage: a model in, a GGUF file or a W8A8 directory out, on any number of ranks.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "llmq/pipeline/dynamic.hpp"
 #include "llmq/pipeline/quality.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
+#include "llmq/pipeline/smoothquant.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 #include "llmq/pipeline/timeline.hpp"
 
@@ -35,11 +36,12 @@ struct QuantizeOptions {
   PlanChanges changes;                              ///< what the options say of types and metadata
   std::optional<std::filesystem::path> layer_bits;  ///< file of more rules, after those of `changes`
   std::optional<DynamicOptions> dynamic;            ///< set for level dynamic
+  std::optional<SmoothQuantOptions> smoothquant;    ///< set for a W8A8 directory in place of a file
   bool protect_super_weights = false;               ///< needs `imatrix`
   double protection_coverage =
       kDefaultProtectionCoverage;                          ///< of all weights, in (0, kMaxProtectionCoverage]
   std::optional<std::filesystem::path> super_weight_lora;  ///< also write an adapter that restores them
-  std::string calibration_data;  ///< what level dynamic measures on; noted at fixed levels
+  std::string calibration_data;  ///< what dynamic and smoothquant measure on; noted at fixed levels
   std::optional<std::uint64_t> calibration_samples;  ///< likewise
   bool quality_report = false;   ///< for who runs the command: judge the file when it is done
   bool coherence_check = false;  ///< likewise: let the file write
@@ -87,10 +89,11 @@ struct SuperWeightProtection {
 
 struct QuantizeResult {
   bool dry_run = false;
+  std::string format = "gguf";
   std::filesystem::path output_path;
   std::string level;
   std::uint64_t file_bytes = 0;      ///< head_bytes + bytes of all tensors + padding_bytes
-  std::uint64_t head_bytes = 0;      ///< everything before the first tensor
+  std::uint64_t head_bytes = 0;      ///< what stands before tensors; of a directory its other files, too
   std::uint64_t padding_bytes = 0;   ///< between and after tensors
   std::uint64_t fallbacks = 0;       ///< tensors whose rows forced another type
   std::uint64_t fallback_bytes = 0;  ///< what these cost
@@ -109,6 +112,7 @@ struct QuantizeResult {
   std::vector<RankTimeline> timelines;          ///< on rank 0
   std::vector<QuantizedTensor> tensors;
   std::optional<DynamicResult> dynamic;
+  std::optional<SmoothQuantResult> smoothquant;
   std::optional<QualityResult> quality;      ///< on rank 0, with a quality report
   std::filesystem::path quality_path;        ///< where it was written
   std::optional<CoherenceResult> coherence;  ///< on rank 0, with a coherence check
@@ -118,6 +122,8 @@ struct QuantizeResult {
 /// Collective. @throws Error with the contract's codes; nothing stands under the final name unless it is
 /// complete.
 QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& options);
+/// The same for `options.smoothquant`: a directory.
+QuantizeResult run_smoothquant(const StageContext& context, const QuantizeOptions& options);
 
 /// What a run writes: `directory`/MODEL-LEVEL.gguf, or `directory`/`name` with ".gguf" added where missing.
 /// @param name  empty for the first form

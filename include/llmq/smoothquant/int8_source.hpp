@@ -2,16 +2,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 
 #include "llmq/model/derived_source.hpp"
+#include "llmq/quant/int8_product.hpp"
 
 namespace llmq {
 
 /// Weights of linear modules inside the layers: what W8A8 quantizes. Norms, biases, embeddings and the output
 /// matrix keep their numbers.
 bool is_linear_weight(const ModelTensor& tensor) noexcept;
+
+/// Symmetric codes of some rows of a weight, a scale a row.
+/// @throws Error(smoothquant) that names the weight for NaN or Inf.
+void encode_weights(const ModelTensor& tensor, std::uint64_t first_row, std::span<const float> weights,
+                    Int8Rows& rows);
 
 class Int8Source final : public DerivedSource {
  public:

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 
 #include <CLI/CLI.hpp>
 
@@ -37,9 +36,7 @@ class CommandParser {
   explicit CommandParser(CLI::App& app) : app_(app) { app.fallthrough(); }
 
   CLI::App& app() { return app_; }
-  /// Options that are ahead: known names, answered with "not supported yet" instead of "unknown option", and
-  /// not in --help.
-  void add_planned_flags(std::initializer_list<const char*> names);
+  const CLI::App& app() const { return app_; }
 
  private:
   CLI::App& app_;

@@ -9,6 +9,7 @@
 #include "cli/options/commands.hpp"
 #include "cli/options/dynamic.hpp"
 #include "cli/options/plan_changes.hpp"
+#include "cli/options/smoothquant.hpp"
 #include "cli/options/value_types.hpp"
 
 namespace llmq::cli {
@@ -18,6 +19,13 @@ std::string level_list() { return fmt::format("{} dynamic", fmt::join(available_
 
 const Choices<Assembly>& assemblies() {
   static const Choices<Assembly> words = {{"shared", Assembly::shared}, {"gather", Assembly::gather}};
+  return words;
+}
+
+enum class Format { gguf, smoothquant };
+
+const Choices<Format>& output_formats() {
+  static const Choices<Format> words = {{"gguf", Format::gguf}, {"smoothquant", Format::smoothquant}};
   return words;
 }
 
@@ -33,6 +41,7 @@ class QuantizeParser final : public CommandParser {
   std::string output_format_;
   std::string assembly_ = "shared";
   DynamicParser dynamic_;
+  SmoothQuantParser smoothquant_;
   std::optional<double> protection_coverage_;
   PlanChangesParser changes_;
   CheckpointParser checkpoints_;
@@ -41,7 +50,6 @@ class QuantizeParser final : public CommandParser {
 QuantizeParser::QuantizeParser(CommandTree tree)
     : CommandParser(*tree.root.add_subcommand("quantize", "Make a small model file from a checkpoint")) {
   add_options(tree.invocation.quantize);
-  add_planned_flags({"--smoothquant"});
   app().footer(
       "Examples:\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M\n"
@@ -53,6 +61,7 @@ QuantizeParser::QuantizeParser(CommandTree tree)
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q dynamic --target-size 700MB --imatrix "
       "Llama-3.2-1B.imatrix\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf --dynamic --profile attention-high\n"
+      "  llm-quantize quantize ./Llama-3.2-1B smoothquant --alpha auto\n"
       "  mpirun -n 4 llm-quantize quantize ./Llama-3.2-1B gguf -q Q5_K_M");
 }
 
@@ -61,20 +70,28 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
       .add_option("MODEL", options.model, "Hugging Face directory or GGUF file")
       ->type_name(kPathValue)
       ->required();
-  app().add_option("OUTPUT_FORMAT", output_format_, "Form of the output")->type_name("gguf")->required();
-  app().add_option("-q,--quant-level", options.level, "File type: " + level_list())->type_name(kLevelValue);
+  app()
+      .add_option("OUTPUT_FORMAT", output_format_,
+                  "gguf: a file for llama.cpp; smoothquant: a directory for INT8 engines")
+      ->type_name(type_name(output_formats()))
+      ->required();
+  app()
+      .add_option("-q,--quant-level", options.level, "File type, needed for gguf: " + level_list())
+      ->type_name(kLevelValue);
   app()
       .add_option("-o,--output-dir", options.output_dir, "Directory of the output")
       ->type_name(kDirectoryValue)
       ->capture_default_str();
   app()
-      .add_option("-n,--output-name", options.output_name, "File name (default: MODEL-LEVEL.gguf)")
+      .add_option("-n,--output-name", options.output_name,
+                  "Name of the output (default: MODEL-LEVEL.gguf, MODEL-smoothquant-w8a8)")
       ->type_name(kNameValue);
   app()
       .add_option("--imatrix", options.imatrix, "Importance matrix (HDF5, llama.cpp GGUF or .dat)")
       ->type_name(kFileValue);
   add_protection(options);
   dynamic_.add_options(app(), options);
+  smoothquant_.add_options(app());
   changes_.add_options(app());
   checkpoints_.add_options(app());
   app()
@@ -106,19 +123,22 @@ void QuantizeParser::add_protection(QuantizeOptions& options) {
       ->type_name(kFileValue);
 }
 
-void check_output_format(const std::string& format) {
-  if (equals_ignore_case(format, "gguf")) return;
-  const bool later = equals_ignore_case(format, "awq") || equals_ignore_case(format, "gptq") ||
-                     equals_ignore_case(format, "smoothquant");
+Format parse_output_format(const std::string& format) {
+  for (const auto& [word, value] : output_formats()) {
+    if (equals_ignore_case(format, word)) return value;
+  }
+  const bool later = equals_ignore_case(format, "awq") || equals_ignore_case(format, "gptq");
   throw Error(later ? ExitCode::unsupported_conversion : ExitCode::invalid_arguments,
-              fmt::format("output format \"{}\" is not supported", format), "Supported: gguf");
+              fmt::format("output format \"{}\" is not supported", format),
+              fmt::format("Supported: {}", join_words(output_formats(), ", ")));
 }
 
 void QuantizeParser::finish(Invocation& invocation) const {
   invocation.command = Command::quantize;
   QuantizeOptions& options = invocation.quantize;
-  check_output_format(output_format_);
-  dynamic_.apply(options);
+  const bool smoothquant = parse_output_format(output_format_) == Format::smoothquant;
+  smoothquant_.apply(app(), smoothquant, options);
+  if (!smoothquant) dynamic_.apply(options);
   if (options.level.empty()) {
     throw Error(ExitCode::invalid_arguments, "--quant-level is required for gguf", "Levels: " + level_list());
   }

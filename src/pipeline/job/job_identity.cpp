@@ -60,6 +60,12 @@ const std::string& ContentIndex::file(const fs::path& path, ExitCode code) {
   return found->second;
 }
 
+const std::string& ContentIndex::output(const fs::path& path) {
+  const auto [found, is_new] = hashes_.emplace(key_of("output ", path), "");
+  if (found->second.empty()) found->second = hash_output(path, ExitCode::general);
+  return found->second;
+}
+
 const std::string& ContentIndex::model(const fs::path& path) {
   const auto [found, is_new] = hashes_.emplace(key_of("model ", path), "");
   if (found->second.empty()) found->second = hash_model_at(path);
@@ -82,7 +88,8 @@ const std::string& ContentIndex::profile(const std::string& name_or_path) {
 }
 
 void ContentIndex::forget(const fs::path& path) {
-  for (const char* kind : {"file ", "model ", "imatrix ", "profile "}) hashes_.erase(key_of(kind, path));
+  for (const char* kind : {"file ", "output ", "model ", "imatrix ", "profile "})
+    hashes_.erase(key_of(kind, path));
 }
 
 Fields step_fields(const JobStep& step, ContentIndex& contents) {

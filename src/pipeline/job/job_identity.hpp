@@ -21,6 +21,8 @@ class ContentIndex {
 
   /// SHA-256 of a file's bytes, lower-case hex. @throws Error(code) when it is missing.
   const std::string& file(const std::filesystem::path& path, ExitCode code);
+  /// Of what a step has written: a file's bytes, or names and bytes of a directory's files.
+  const std::string& output(const std::filesystem::path& path);
   /// Of a directory: the model's fingerprint and the texts beside its weights; of a file: its bytes.
   /// @throws Error(model_not_found | validation | unsupported_conversion).
   const std::string& model(const std::filesystem::path& path);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "pipeline/content_hash.hpp"
 #include "pipeline/job/job_steps.hpp"
 
 namespace llmq::job {
@@ -115,7 +116,7 @@ void JobLedger::check_place(const JobStep& step) const {
                 fmt::format("{}: output is the same file as the input {}", step.output.string(), path),
                 "Choose another output");
   }
-  if (fs::is_directory(step.output)) {
+  if (fs::is_directory(step.output) && !writes_directory(step)) {
     throw Error(ExitCode::invalid_arguments, fmt::format("{}: is a directory", step.output.string()),
                 "Choose another output");
   }
@@ -153,9 +154,10 @@ std::string JobLedger::reason_to_run(const JobStep& step, const Fields& fields) 
   if (step.output.empty() != !record->output.has_value()) return "output is another file";
   if (step.output.empty()) return {};
   if (record->output->path != absolute_text(step.output)) return "output is another file";
-  if (!fs::is_regular_file(step.output)) return "output is missing";
-  if (fs::file_size(step.output) != record->output->size_bytes ||
-      contents_.file(step.output, ExitCode::general) != record->output->sha256) {
+  if (writes_directory(step) ? !fs::is_directory(step.output) : !fs::is_regular_file(step.output))
+    return "output is missing";
+  if (output_bytes(step.output) != record->output->size_bytes ||
+      contents_.output(step.output) != record->output->sha256) {
     return "output was changed";
   }
   return {};
@@ -229,8 +231,8 @@ void JobLedger::finish(const JobStep& step, const StepOutcome& outcome, double s
   record.result = outcome.result;
   if (record.output) {
     contents_.forget(step.output);
-    record.output->size_bytes = fs::file_size(step.output);
-    record.output->sha256 = contents_.file(step.output, ExitCode::general);
+    record.output->size_bytes = output_bytes(step.output);
+    record.output->sha256 = contents_.output(step.output);
   }
   state_.put(step.id, record);
   report(step, outcome.resumed ? StepStatus::resumed : StepStatus::run, reason_, &record);

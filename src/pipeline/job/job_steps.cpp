@@ -10,6 +10,8 @@
 #include "llmq/pipeline/quantize.hpp"
 #include "llmq/quant/type_policy.hpp"
 
+#include "pipeline/w8a8_directory.hpp"
+
 namespace llmq::job {
 namespace {
 
@@ -42,6 +44,8 @@ constexpr OptionRule kQuantize[] = {
     {"protect-super-weights"},
     {"protection-coverage"},
     {"super-weight-lora", place},
+    {"alpha"},
+    {"activation-scales"},
     {"calibration-data", text},
     {"calibration-samples"},
     {"profile", profile},
@@ -109,11 +113,18 @@ OptionRole role_of(const JobStep& step, std::string_view option) {
   throw InternalError(fmt::format("option {} of {} has no row", option, step.type));
 }
 
+bool writes_directory(const JobStep& step) {
+  return step.type == "quantize" && equals_ignore_case(step.value("format"), "smoothquant");
+}
+
 std::filesystem::path output_of(const JobStep& step, std::string_view file) {
   const std::filesystem::path output = step.value("output");
   if (step.type == "analyze") return output.empty() ? default_imatrix_path(step.value("model")) : output;
   if (step.type == "profile") return output.empty() ? default_profile_path(step.value("name")) : output;
   if (step.type == "quality") return output;
+  if (writes_directory(step)) {
+    return w8a8_path(step.value("model"), step.value("output-dir", "."), step.value("output-name"));
+  }
   return quantized_path(step.value("model"), level_name(step, file), step.value("output-dir", "."),
                         step.value("output-name"));
 }
@@ -123,7 +134,7 @@ std::filesystem::path output_of(const JobStep& step, std::string_view file) {
 namespace llmq {
 
 std::string unsupported_part(const JobStep& step) {
-  if (step.type != "quantize") return {};
+  if (step.type != "quantize" || job::writes_directory(step)) return {};
   const std::string level = step.value("quant-level");
   if (equals_ignore_case(level, "dynamic")) return {};
   const FileLevel* row = find_file_level(level);

@@ -39,6 +39,9 @@ std::span<const StepType> step_types() noexcept;
 const StepType& step_type(std::string_view name);
 OptionRole role_of(const JobStep& step, std::string_view option);
 
+/// True for quantize steps of the format smoothquant.
+bool writes_directory(const JobStep& step);
+
 /// What the step will write by its resolved options; empty: nothing.
 /// @throws JobError for a quantize level that does not exist.
 std::filesystem::path output_of(const JobStep& step, std::string_view file);

@@ -49,8 +49,9 @@ class Smoothing : public testing::Test {
     Imatrix imatrix;
     for (std::uint32_t layer = 0; layer < model.spec().n_layers; ++layer)
       statistics[layer].write(layer, model, imatrix);
-    EXPECT_TRUE(has_input_ranges(imatrix, mappings_));
-    return measure_ranges(stage_.context, model, imatrix, mappings_);
+    EXPECT_TRUE(without_input_ranges(imatrix, model, mappings_).empty());
+    return channel_ranges(model.spec(), imatrix, measure_columns(stage_.context, model, mappings_),
+                          mappings_);
   }
 
   /// Divergence of the W8A8 model with these exponents; none: without folding.
