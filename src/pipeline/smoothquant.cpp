@@ -87,7 +87,8 @@ Preparation prepare(const StageContext& context, const QuantizeOptions& options,
     std::vector<std::string> added, unused;
     made.kept = kept_weights(*made.source, options.changes.types, added, unused);
     warn_about_kept(context.log, added, unused);
-    made.plan = plan_w8a8(*made.source, options.smoothquant->activations, made.kept);
+    made.plan = plan_w8a8(*made.source, options.smoothquant->activations, made.kept,
+                          options.smoothquant->shard_bytes);
     made.companions = companion_files(options.model, made.plan, options.smoothquant->activations);
     made.fingerprint = made.source->fingerprint();
     made.checkpoints = part_checkpoints(options.checkpoints);

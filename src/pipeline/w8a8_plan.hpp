@@ -18,9 +18,6 @@
 
 namespace llmq {
 
-/// Bytes of tensors a file holds at most, as Hugging Face's own tools do.
-inline constexpr std::uint64_t kShardBytes = std::uint64_t{5} << 30;
-
 /// A tensor of the model and where its numbers go.
 struct W8a8Tensor {
   const ModelTensor* source = nullptr;
@@ -59,10 +56,9 @@ using KeptWeights = std::map<std::string, DType>;
 KeptWeights kept_weights(const ModelSource& source, const TypeRules& rules, std::vector<std::string>& added,
                          std::vector<std::string>& unused);
 
-/// @throws Error(unsupported_conversion) for a model whose tensors have no Hugging Face names,
-/// Error(validation) for sizes that overflow.
+/// @param shard_bytes  of tensors in a file at most  @throws Error(validation) for sizes that overflow.
 W8a8Plan plan_w8a8(const ModelSource& source, ActivationScales activations, const KeptWeights& kept,
-                   std::uint64_t shard_bytes = kShardBytes);
+                   std::uint64_t shard_bytes);
 
 /// Memory of one thread that works on units of this plan.
 std::uint64_t unit_scratch_bytes(const W8a8Plan& plan);

@@ -18,6 +18,8 @@ struct SmoothQuantOptions {
   std::optional<double> alpha = kDefaultAlpha;  ///< in [0, 1]; none: chosen by trial
   ActivationScales activations = ActivationScales::dynamic;
   std::filesystem::path imatrix_cache;  ///< for ranges measured because no matrix has them
+  std::uint64_t shard_bytes = std::uint64_t{5}
+                              << 30;  ///< of tensors in a file, as Hugging Face's own tools do
 };
 
 /// The largest channel, and the one in the middle.

@@ -1,0 +1,186 @@
+// The smoothquant stage: what it writes is the model it was made of, whatever the files; its bounds hold; and
+// what cannot be represented is named.
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/half.hpp"
+#include "llmq/embedded/texts.hpp"
+#include "llmq/formats/compressed_tensors.hpp"
+#include "llmq/pipeline/quantize.hpp"
+#include "llmq/smoothquant/int8_source.hpp"
+
+#include "pipeline/quality_evaluate.hpp"
+#include "pipeline/smooth_folding.hpp"
+#include "pipeline/smooth_ranges.hpp"
+#include "pipeline/smooth_search.hpp"
+#include "pipeline/w8a8_plan.hpp"
+#include "support/quiet_stage.hpp"
+#include "support/scratch.hpp"
+
+namespace {
+using namespace llmq;
+using namespace llmq::testing_support;
+namespace fs = std::filesystem;
+
+class SmoothQuant : public testing::Test {
+ protected:
+  SmoothQuant() : source_(pebble()), mappings_(coded_mappings(*source_, {})) {
+    samples_ = make_samples({std::nullopt, embedded_calibration_text(), "text", 128, 4, 256},
+                            *make_tokenizer(source_->vocabulary()), stage_.log);
+    std::vector<LayerStatistics> statistics;
+    const std::vector<Candidate> itself = {{source_.get(), ModelDifference{}}};
+    evaluate_candidates(stage_.context, samples_, *source_, itself, {[](double) {}, {}, &statistics});
+    for (std::uint32_t layer = 0; layer < source_->spec().n_layers; ++layer)
+      statistics[layer].write(layer, *source_, imatrix_);
+  }
+
+  QuantizeOptions options(const std::string& name) {
+    QuantizeOptions options;
+    options.model = std::string(LLMQ_TEST_DATA) + "/pebble";
+    options.output_dir = scratch_.path();
+    options.output_name = name;
+    options.imatrix = scratch_ / "pebble.imatrix";
+    options.checkpoints.enabled = false;
+    options.smoothquant.emplace();
+    write_imatrix(imatrix_, *options.imatrix, ImatrixFileFormat::hdf5);
+    return options;
+  }
+
+  /// The error of a run that must fail with code 14.
+  std::string complaint() {
+    try {
+      run_smoothquant(stage_.context, options("never"));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::smoothquant) << error.what();
+      EXPECT_NE(error.suggestion().find("--tensor-type 'blk"), std::string::npos) << error.suggestion();
+      EXPECT_FALSE(fs::exists(scratch_ / "never"));
+      EXPECT_FALSE(fs::exists(scratch_ / "never.partial"));
+      return error.what();
+    }
+    return "nothing to complain of";
+  }
+
+  QuietStage stage_;
+  ScratchDirectory scratch_;
+  std::unique_ptr<ModelSource> source_;
+  std::vector<SmoothMapping> mappings_;
+  SampleSet samples_;
+  Imatrix imatrix_;
+};
+
+/// What a directory holds of a tensor.
+std::vector<float> values_of(const ModelSource& model, const ModelTensor& tensor) {
+  std::vector<float> values(tensor.elements());
+  model.read_rows(tensor, 0, tensor.rows(), RowOrder::hugging_face, values);
+  return values;
+}
+
+TEST_F(SmoothQuant, one_file_or_many_hold_the_same_model) {
+  QuantizeOptions one = options("one"), many = options("many");
+  many.smoothquant->shard_bytes = std::uint64_t{1} << 20;
+  EXPECT_EQ(run_smoothquant(stage_.context, one).smoothquant->shards, 1u);
+  const QuantizeResult result = run_smoothquant(stage_.context, many);
+  EXPECT_GT(result.smoothquant->shards, 4u);
+  std::uint64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(scratch_ / "many")) bytes += entry.file_size();
+  EXPECT_EQ(bytes, result.file_bytes);
+  EXPECT_TRUE(check_w8a8_directory(scratch_ / "many").empty());
+  const auto a = open_model(scratch_ / "one"), b = open_model(scratch_ / "many");
+  for (const ModelTensor& tensor : a->tensors()) {
+    ASSERT_EQ(values_of(*a, tensor), values_of(*b, *b->find(tensor.name))) << tensor.name;
+    EXPECT_EQ(a->has_codes(tensor), is_linear_weight(tensor)) << tensor.name;
+  }
+}
+
+TEST_F(SmoothQuant, the_directory_holds_the_smoothed_model) {
+  const QuantizeResult result = run_smoothquant(stage_.context, options("w8a8"));
+  const ColumnMap columns = measure_columns(stage_.context, *source_, mappings_);
+  const std::vector<ChannelRanges> ranges = channel_ranges(source_->spec(), imatrix_, columns, mappings_);
+  std::vector<SmoothChoice> choices;
+  for (std::size_t m = 0; m < mappings_.size(); ++m) {
+    SmoothChoice choice{result.smoothquant->mappings[m].folded, 0.5, false, {}, std::nullopt};
+    if (choice.folded)
+      choice.scales = scales_as_stored(*source_, mappings_[m], smooth_scales(ranges[m], 0.5));
+    choices.push_back(std::move(choice));
+  }
+  const SmoothedSource smoothed(*source_, fold_choices(source_->spec(), mappings_, choices));
+  const Int8Source coded(smoothed);
+  const auto written = open_model(scratch_ / "w8a8");
+  for (const ModelTensor& tensor : source_->tensors()) {
+    std::vector<float> wanted = values_of(coded, tensor),
+                       got = values_of(*written, *written->find(tensor.name));
+    for (std::size_t i = 0; i < wanted.size() && tensor.n_dims == 1; ++i) {
+      // Scales were chosen so that folded norms are bfloat16 values, but for the last digit of f32.
+      EXPECT_NEAR(got[i], wanted[i], 1e-6 * std::fabs(wanted[i])) << tensor.name;
+      EXPECT_EQ(got[i], bf16_to_f32(f32_to_bf16(got[i])));
+    }
+    if (tensor.n_dims > 1) {
+      ASSERT_EQ(wanted, got) << tensor.name;
+    }
+  }
+}
+
+TEST_F(SmoothQuant, no_error_is_above_its_bound) {
+  const ColumnMap columns = measure_columns(stage_.context, *source_, mappings_);
+  const std::vector<ChannelRanges> ranges = channel_ranges(source_->spec(), imatrix_, columns, mappings_);
+  const std::vector<SmoothTrials> trials = try_alphas(stage_.context, *source_, mappings_, ranges, samples_);
+  for (std::size_t m = 0; m < mappings_.size(); ++m) {
+    const MappingFacts facts{mappings_[m], *source_, imatrix_, columns};
+    const double unfolded = std::sqrt(trials[m].unfolded / trials[m].product),
+                 half = std::sqrt(trials[m].folded[0] / trials[m].product);
+    EXPECT_LT(unfolded, error_bound(facts, {}, false)) << mappings_[m].name();
+    EXPECT_LT(half, error_bound(facts, smooth_scales(ranges[m], 0.5), false)) << mappings_[m].name();
+    EXPECT_GT(10 * half, error_bound(facts, smooth_scales(ranges[m], 0.5), false)) << mappings_[m].name();
+    EXPECT_GE(error_bound(facts, {}, true), error_bound(facts, {}, false)) << mappings_[m].name();
+  }
+}
+
+TEST_F(SmoothQuant, what_cannot_be_represented_is_listed) {
+  const Imatrix sound = imatrix_;
+  for (const char* weight : {"blk.1.ffn_down.weight", "blk.3.attn_output.weight"})
+    std::fill(imatrix_.entries.at(weight).max_abs.begin(), imatrix_.entries.at(weight).max_abs.end(), 0.0F);
+  const std::string dead = complaint();
+  EXPECT_NE(dead.find("2 mappings"), std::string::npos) << dead;
+  EXPECT_NE(dead.find("blk.1.ffn_up -> ffn_down (its input was always 0)"), std::string::npos) << dead;
+  imatrix_ = sound;
+  // A hundred thousand times the other channels, in rare tokens only: no scale can help both sides.
+  ImatrixEntry& wild = imatrix_.entries.at("blk.2.ffn_down.weight");
+  for (std::size_t c = 0; c < wild.max_abs.size(); c += 2) {
+    wild.max_abs[c] *= 1e9F;
+    wild.sum_quad[c] *= 1e36;
+  }
+  EXPECT_NE(complaint().find("blk.2.ffn_up -> ffn_down (error "), std::string::npos);
+  imatrix_ = sound;
+  imatrix_.entries.at("blk.0.attn_q.weight").max_abs[5] = std::numeric_limits<float>::infinity();
+  try {
+    run_smoothquant(stage_.context, options("never"));
+    FAIL() << "an infinite range was taken";
+  } catch (const Error& error) {
+    EXPECT_TRUE(error.code() == ExitCode::smoothquant || error.code() == ExitCode::imatrix) << error.what();
+  }
+}
+
+TEST_F(SmoothQuant, weights_of_one_input_are_kept_together) {
+  TypeRules rules;
+  rules.by_name = {make_type_rule("blk\\.1\\.ffn_up", "BF16"), make_type_rule("nothing", "F32")};
+  std::vector<std::string> added, unused;
+  const KeptWeights kept = kept_weights(*source_, rules, added, unused);
+  EXPECT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept.at("blk.1.ffn_gate.weight"), DType::BF16);
+  EXPECT_EQ(added, std::vector<std::string>{"blk.1.ffn_gate.weight"});
+  EXPECT_EQ(unused, std::vector<std::string>{"nothing"});
+  const std::set<std::string> names = {"blk.1.ffn_up.weight", "blk.1.ffn_gate.weight"};
+  const auto mappings = coded_mappings(*source_, names);
+  EXPECT_EQ(mappings.size(), mappings_.size() - 1);
+  for (const SmoothMapping& mapping : mappings)
+    EXPECT_EQ(may_fold(*source_, mapping, names), mapping.name() != "blk.1.ffn_up -> ffn_down")
+        << mapping.name();
+  rules.by_name = {make_type_rule("ffn_up", "Q4_K")};
+  EXPECT_THROW(kept_weights(*source_, rules, added, unused), Error);
+}
+
+}  // namespace
