@@ -66,8 +66,8 @@ void QualityCompareParser::add_options(Invocation& invocation) {
       ->type_name(kPathValue)
       ->required();
   app()
-      .add_option("QUANTIZED", options.quantized, "GGUF files")
-      ->type_name(kFileValue)
+      .add_option("QUANTIZED", options.quantized, "GGUF files and W8A8 directories")
+      ->type_name(kPathValue)
       ->required()
       ->expected(1, 1024);
   app()

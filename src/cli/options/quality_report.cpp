@@ -34,7 +34,10 @@ void QualityReportParser::add_options(Invocation& invocation) {
       .add_option("ORIGINAL", options.original, "Hugging Face directory or GGUF file")
       ->type_name(kPathValue)
       ->required();
-  app().add_option("QUANTIZED", options.quantized, "GGUF file")->type_name(kFileValue)->required();
+  app()
+      .add_option("QUANTIZED", options.quantized, "GGUF file or W8A8 directory")
+      ->type_name(kPathValue)
+      ->required();
   text_.add_options(app(), options.ctx);
   app().add_flag("--include-layers", options.include_layers,
                  "Also compare the weights, by layer and by tensor");

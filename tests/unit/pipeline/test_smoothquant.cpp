@@ -18,6 +18,7 @@
 #include "pipeline/smooth_ranges.hpp"
 #include "pipeline/smooth_search.hpp"
 #include "pipeline/w8a8_plan.hpp"
+#include "support/logits.hpp"
 #include "support/quiet_stage.hpp"
 #include "support/scratch.hpp"
 
@@ -122,6 +123,37 @@ TEST_F(SmoothQuant, the_directory_holds_the_smoothed_model) {
       ASSERT_EQ(wanted, got) << tensor.name;
     }
   }
+}
+
+/// Pebble as other weights of the same function: inputs of all products a hundred times as large in some
+/// channels.
+Scalings outliers(const ModelSpec& spec) {
+  Scalings scalings;
+  for (const SmoothMapping& mapping : smooth_mappings(spec)) {
+    std::vector<float> scales(mapping.channels, 1.0F);
+    for (std::size_t j = 5 + mapping.layer; j < scales.size(); j += 61) scales[j] = 0.01F;
+    fold(mapping, spec, scales, scalings);
+  }
+  return scalings;
+}
+
+TEST_F(SmoothQuant, smoothing_outliers_alone_changes_no_logits) {
+  const SmoothedSource planted(*source_, outliers(source_->spec()));
+  Imatrix imatrix;
+  std::vector<LayerStatistics> statistics;
+  const std::vector<Candidate> itself = {{&planted, ModelDifference{}}};
+  evaluate_candidates(stage_.context, samples_, planted, itself, {[](double) {}, {}, &statistics});
+  for (std::uint32_t layer = 0; layer < planted.spec().n_layers; ++layer)
+    statistics[layer].write(layer, planted, imatrix);
+  const ColumnMap columns = measure_columns(stage_.context, planted, mappings_);
+  const std::vector<ChannelRanges> ranges = channel_ranges(planted.spec(), imatrix, columns, mappings_);
+  Scalings scalings;
+  for (std::size_t m = 0; m < mappings_.size(); ++m) {
+    const std::vector<float> scales = smooth_scales(ranges[m], 0.5);
+    EXPECT_GT(*std::max_element(scales.begin(), scales.end()), 10) << "no outlier in " << mappings_[m].name();
+    fold(mappings_[m], planted.spec(), scales_as_stored(planted, mappings_[m], scales), scalings);
+  }
+  EXPECT_LT(relative_difference(logits_of(planted), logits_of(SmoothedSource(planted, scalings))), 1e-4);
 }
 
 TEST_F(SmoothQuant, no_error_is_above_its_bound) {
