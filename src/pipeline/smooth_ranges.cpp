@@ -18,47 +18,44 @@ constexpr std::uint64_t kElemsAtOnce = std::uint64_t{1} << 16;  // stays in L2 b
 constexpr const char* kOtherModel =
     "This imatrix is of another model; make one with: llm-quantize analyze MODEL";
 
-[[noreturn]] void throw_not_finite(const std::string& name, std::uint64_t first_row,
-                                   std::span<const float> rows, std::uint64_t width) {
-  std::size_t at = 0;
-  while (std::isfinite(rows[at])) ++at;
-  throw Error(ExitCode::smoothquant,
-              fmt::format("{}: the weight at row {}, column {} is {}", name, first_row + at / width,
-                          at % width, rows[at]),
-              "The checkpoint may be damaged; see llm-quantize info MODEL");
+/// Calls visit(first row, rows) for all rows of a weight, a piece at a time.
+template <class Visit>
+void for_each_piece(const ModelSource& source, const ModelTensor& tensor, const Visit& visit) {
+  const std::uint64_t width = tensor.row_elems(), at_once = std::max<std::uint64_t>(1, kElemsAtOnce / width);
+  std::vector<float> rows;
+  for (std::uint64_t row = 0; row < tensor.rows(); row += at_once) {
+    stop_if_asked();
+    rows.resize(std::min(at_once, tensor.rows() - row) * width);
+    source.read_rows(tensor, row, rows.size() / width, RowOrder::hugging_face, rows);
+    visit(row, std::span<const float>(rows));
+  }
 }
 
-/// Adds some rows. False if one of their values is not finite. No early exit: such loops become vector code.
-bool add_rows(std::span<const float> rows, WeightColumns& columns) {
-  const std::size_t width = columns.largest.size();
-  float* largest = columns.largest.data();
-  float* squares = columns.squares.data();
-  int beyond = 0;
-  for (std::size_t begin = 0; begin < rows.size(); begin += width) {
-    const float* row = rows.data() + begin;
-    for (std::size_t c = 0; c < width; ++c) {
-      const float magnitude = std::fabs(row[c]);
-      beyond |= static_cast<int>(!(magnitude <= std::numeric_limits<float>::max()));
-      largest[c] = magnitude > largest[c] ? magnitude : largest[c];
-      squares[c] += magnitude * magnitude;
+/// A sum of squares overflowed: by a weight that is no number, which is named, or by large ones.
+void require_finite(const ModelSource& source, const ModelTensor& tensor) {
+  for_each_piece(source, tensor, [&](std::uint64_t row, std::span<const float> rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (std::isfinite(rows[i])) continue;
+      throw Error(ExitCode::smoothquant,
+                  fmt::format("{}: the weight at row {}, column {} is {}", tensor.name,
+                              row + i / tensor.row_elems(), i % tensor.row_elems(), rows[i]),
+                  "The checkpoint may be damaged; see llm-quantize info MODEL");
     }
-  }
-  return beyond == 0;
+  });
 }
 
 WeightColumns columns_of(const ModelSource& source, const std::string& name) {
   const ModelTensor* tensor = source.find(name);
   if (tensor == nullptr) throw Error(ExitCode::validation, fmt::format("tensor {} is missing", name));
-  const std::uint64_t width = tensor->row_elems(), at_once = std::max<std::uint64_t>(1, kElemsAtOnce / width);
+  const std::uint64_t width = tensor->row_elems();
   WeightColumns columns{std::vector<float>(width, 0), std::vector<float>(width, 0)};
-  std::vector<float> rows;
   source.will_need(*tensor);
-  for (std::uint64_t row = 0; row < tensor->rows(); row += at_once) {
-    stop_if_asked();
-    const std::uint64_t count = std::min(at_once, tensor->rows() - row);
-    rows.resize(count * width);
-    source.read_rows(*tensor, row, count, RowOrder::hugging_face, rows);
-    if (!add_rows(rows, columns)) throw_not_finite(name, row, rows, width);
+  for_each_piece(source, *tensor,
+                 [&](std::uint64_t, std::span<const float> rows) { add_rows(rows, columns); });
+  for (float& sum : columns.squares) {
+    if (std::isfinite(sum)) continue;
+    require_finite(source, *tensor);
+    sum = std::numeric_limits<float>::max();
   }
   return columns;
 }

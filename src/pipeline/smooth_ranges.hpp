@@ -9,16 +9,12 @@
 #include "llmq/formats/imatrix.hpp"
 #include "llmq/model/source.hpp"
 #include "llmq/pipeline/stage_context.hpp"
+#include "llmq/smoothquant/column_ranges.hpp"
 #include "llmq/smoothquant/mapping.hpp"
 #include "llmq/smoothquant/scales.hpp"
 
 namespace llmq {
 
-/// Columns of one weight. Shapes: [in_features].
-struct WeightColumns {
-  std::vector<float> largest;  ///< largest magnitude
-  std::vector<float> squares;  ///< sum of squares over the rows
-};
 using ColumnMap = std::map<std::string, WeightColumns>;  ///< by GGUF name
 
 /// Weights whose largest inputs the matrix does not tell: llama.cpp's forms tell none. Empty: it has all.

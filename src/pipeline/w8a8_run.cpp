@@ -1,5 +1,6 @@
 #include "pipeline/w8a8_run.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -14,6 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t kElemsAtOnce = std::uint64_t{1} << 16;  // stays in L2 from reading to encoding
+
 std::vector<OutputFile> output_files(const W8a8Plan& plan, const fs::path& directory) {
   std::vector<OutputFile> files;
   for (const SafetensorsShard& shard : plan.layout.shards) {
@@ -25,6 +28,11 @@ std::vector<OutputFile> output_files(const W8a8Plan& plan, const fs::path& direc
 
 GgmlType block_type_of(DType type) {
   return type == DType::BF16 ? GgmlType::BF16 : type == DType::F16 ? GgmlType::F16 : GgmlType::F32;
+}
+
+template <class Value>
+void put(const std::vector<Value>& values, std::span<std::byte> out) {
+  std::memcpy(out.data(), values.data(), values.size() * sizeof(Value));
 }
 
 }  // namespace
@@ -48,42 +56,44 @@ void W8a8Run::execute() {
 void W8a8Run::make_unit(std::uint32_t index, Scratch& scratch, std::span<std::byte> bytes) {
   const W8a8Unit& unit = plan_.units[index];
   const W8a8Tensor& tensor = plan_.tensors[unit.tensor];
-  scratch.weights.resize(unit.rows * tensor.source->row_elems());
-  {
-    const TimelineScope reading(output_.timeline(), Activity::read);
-    smoothed_.read_rows(*tensor.source, unit.row, unit.rows, RowOrder::hugging_face, scratch.weights);
+  const std::uint64_t width = tensor.source->row_elems();
+  const std::uint64_t step = std::max<std::uint64_t>(1, kElemsAtOnce / width);
+  const std::uint64_t value_bytes = unit.rows * width * dtype_bytes(tensor.dtype);
+  for (std::uint64_t done = 0; done < unit.rows; done += step) {
+    const std::uint64_t rows = std::min(step, unit.rows - done), row = unit.row + done;
+    scratch.weights.resize(rows * width);
+    {
+      const TimelineScope reading(output_.timeline(), Activity::read);
+      smoothed_.read_rows(*tensor.source, row, rows, RowOrder::hugging_face, scratch.weights);
+    }
+    const TimelineScope encoding(output_.timeline(), Activity::compute);
+    const auto values = bytes.subspan(done * width * dtype_bytes(tensor.dtype));
+    if (!tensor.coded()) {
+      copy_rows(tensor, row, scratch.weights, values);
+      continue;
+    }
+    encode_weights(*tensor.source, row, scratch.weights, scratch.rows);
+    put(scratch.rows.codes, values);
+    put(scratch.rows.scales, bytes.subspan(value_bytes + done * sizeof(float)));
   }
-  const TimelineScope encoding(output_.timeline(), Activity::compute);
-  if (tensor.coded()) return code_rows(tensor, unit, scratch, bytes);
-  copy_rows(tensor, unit, scratch.weights, bytes);
+  if (tensor.input_scale && unit.row == 0)
+    put(std::vector<float>{model_.input_scales.at(tensor.source->name)}, bytes.last(sizeof(float)));
 }
 
-void W8a8Run::code_rows(const W8a8Tensor& tensor, const W8a8Unit& unit, Scratch& scratch,
-                        std::span<std::byte> bytes) {
-  encode_weights(*tensor.source, unit.row, scratch.weights, scratch.rows);
-  const auto put = [&](std::span<const std::byte> part) {
-    std::memcpy(bytes.data(), part.data(), part.size());
-    bytes = bytes.subspan(part.size());
-  };
-  put(std::as_bytes(std::span(scratch.rows.codes)));
-  put(std::as_bytes(std::span(scratch.rows.scales)));
-  if (bytes.empty()) return;
-  put(std::as_bytes(std::span(&model_.input_scales.at(tensor.source->name), 1)));
-}
-
-void W8a8Run::copy_rows(const W8a8Tensor& tensor, const W8a8Unit& unit, const std::vector<float>& values,
-                        std::span<std::byte> bytes) {
+void W8a8Run::copy_rows(const W8a8Tensor& tensor, std::uint64_t first_row, const std::vector<float>& values,
+                        std::span<std::byte> out) const {
+  const std::uint64_t width = tensor.source->row_elems();
   for (std::size_t i = 0; i < values.size(); ++i) {
     const bool fits = tensor.dtype != DType::F16 || std::fabs(values[i]) < 65520.0F;
     if (std::isfinite(values[i]) && fits) continue;
-    const std::uint64_t width = tensor.source->row_elems();
     throw Error(
         ExitCode::validation,
-        fmt::format("tensor {}, row {}, column {}: {} {}", tensor.source->source_name, unit.row + i / width,
+        fmt::format("tensor {}, row {}, column {}: {} {}", tensor.source->source_name, first_row + i / width,
                     i % width, values[i], fits ? "is not a finite weight" : "does not fit F16"),
         fits ? "The checkpoint is damaged; fetch it again" : "Keep it as BF16 or F32");
   }
-  encode_rows(block_type_of(tensor.dtype), values, tensor.source->row_elems(), {}, bytes);
+  const std::size_t size = values.size() * dtype_bytes(tensor.dtype);
+  encode_rows(block_type_of(tensor.dtype), values, width, {}, out.first(size));
 }
 
 void W8a8Run::discard() noexcept {

@@ -35,10 +35,8 @@ class W8a8Run {
   };
 
   void make_unit(std::uint32_t index, Scratch& scratch, std::span<std::byte> bytes);
-  void code_rows(const W8a8Tensor& tensor, const W8a8Unit& unit, Scratch& scratch,
-                 std::span<std::byte> bytes);
-  void copy_rows(const W8a8Tensor& tensor, const W8a8Unit& unit, const std::vector<float>& values,
-                 std::span<std::byte> bytes);
+  void copy_rows(const W8a8Tensor& tensor, std::uint64_t first_row, const std::vector<float>& values,
+                 std::span<std::byte> out) const;
 
   const StageContext& context_;
   const W8a8Plan& plan_;

@@ -7,10 +7,12 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/half.hpp"
+#include "llmq/smoothquant/column_ranges.hpp"
 #include "llmq/smoothquant/mapping.hpp"
 #include "llmq/smoothquant/scales.hpp"
 #include "llmq/smoothquant/smoothed_source.hpp"
 
+#include "support/every_target.hpp"
 #include "support/logits.hpp"
 
 namespace {
@@ -39,6 +41,30 @@ TEST(SmoothScales, a_rounded_norm_keeps_the_function) {
     EXPECT_NEAR(norm[j] * scales[j], original[j], 1e-7 * std::fabs(original[j]));
     EXPECT_NEAR(scales[j], wanted[j], 0.004 * wanted[j]);
   }
+}
+
+TEST(WeightColumns, by_hand_and_the_same_on_every_target) {
+  constexpr std::size_t kWidth = 37, kRows = 41;
+  std::vector<float> rows(kWidth * kRows);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i] = static_cast<float>(std::sin(static_cast<double>(i * i % 1013)) *
+                                 std::exp2(static_cast<double>(i % 23) - 11));
+  WeightColumns plain{std::vector<float>(kWidth, 0), std::vector<float>(kWidth, 0)};
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    plain.largest[i % kWidth] = std::max(plain.largest[i % kWidth], std::fabs(rows[i]));
+    plain.squares[i % kWidth] += rows[i] * rows[i];
+  }
+  test::for_every_target([&](const char* target) {
+    WeightColumns columns{std::vector<float>(kWidth, 0), std::vector<float>(kWidth, 0)};
+    add_rows(std::span<const float>(rows).first(kWidth * 19), columns);
+    add_rows(std::span<const float>(rows).subspan(kWidth * 19), columns);
+    EXPECT_EQ(columns.largest, plain.largest) << target;
+    EXPECT_EQ(columns.squares, plain.squares) << target;
+    std::vector<float> bad = rows;
+    bad[kWidth + 3] = std::numeric_limits<float>::quiet_NaN();
+    add_rows(bad, columns);
+    EXPECT_FALSE(std::isfinite(columns.squares[3])) << target;
+  });
 }
 
 ModelSpec grouped() {
