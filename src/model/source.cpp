@@ -101,6 +101,9 @@ void embed_tokens(const ModelSource& source, std::span<const TokenId> ids, std::
     source.read_rows(table, static_cast<std::uint64_t>(ids[token]), 1, RowOrder::hugging_face,
                      std::span(hidden).subspan(token * width, width));
   }
+  if (const float scale = source.spec().embedding_scale; scale != 1) {
+    for (float& value : hidden) value *= scale;
+  }
 }
 
 }  // namespace llmq

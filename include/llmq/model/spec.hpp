@@ -14,6 +14,9 @@ namespace llmq {
 struct GgufHeader;
 
 enum class RopeScaling { none, linear, llama3 };
+enum class Activation { silu, gelu_tanh };
+/// Queries and keys behind their products: as they are, each head normed, or all heads of a token together.
+enum class QkNorm { none, head, token };
 
 struct ModelSpec {
   std::string architecture;  ///< GGUF name, "llama"
@@ -41,6 +44,26 @@ struct ModelSpec {
   bool tied_embeddings = false;
   bool attention_bias = false;
   bool mlp_bias = false;
+
+  // What architectures differ in beside names and shapes. The defaults are Llama's.
+  Activation activation = Activation::silu;
+  QkNorm qk_norm = QkNorm::none;
+  bool pre_norms = true;             ///< of the inputs of attention and MLP
+  bool post_norms = false;           ///< of their outputs, before they are added
+  float norm_offset = 0;             ///< stored norms are weights less this: Gemma's 1
+  float embedding_scale = 1;         ///< of a token's embedding
+  float attention_scale = 0;         ///< of scores; 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0;       ///< scores become cap tanh(score / cap); 0: they do not
+  float logit_softcap = 0;           ///< likewise
+  std::uint32_t sliding_window = 0;  ///< tokens that a windowed layer sees, the own one included; 0: all do
+  std::uint32_t window_pattern = 0;  ///< one in so many layers, the last of them, sees all; 0: none
+  double rope_theta_local = 0;       ///< of windowed layers, which then have no scaling; 0: that of all
+
+  /// Tokens that a layer sees; 0: all.
+  std::uint32_t window_of(std::uint32_t layer) const noexcept {
+    const bool global = window_pattern != 0 && layer % window_pattern == window_pattern - 1;
+    return global ? 0 : sliding_window;
+  }
 
   /// llama3 divisors of the rotation frequencies, head_dim/2 values; empty for other scalings.
   std::vector<float> rope_freq_factors() const;

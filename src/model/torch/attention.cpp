@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/torch/elementwise.hpp"
 #include "model/torch/matmul.hpp"
 #include "model/torch/softmax.hpp"
 
@@ -29,8 +30,9 @@ void attend_block(const AttentionShape& shape, const Rope& rope, const Block& bl
   const std::size_t first_head = block.kv_head * shape.group();
   const std::size_t rows = block.rows;
   const std::size_t stacked_rows = shape.group() * rows;
-  const std::size_t width = block.begin + rows;
-  const float* keys = qkv + (shape.heads + block.kv_head) * dim;
+  const std::size_t first = shape.first_key(block.begin);
+  const std::size_t width = block.begin + rows - first;
+  const float* keys = qkv + first * stride + (shape.heads + block.kv_head) * dim;
   const float* values = keys + shape.kv_heads * dim;
   float* stacked = scratch.stacked.data();
   float* scores = scratch.scores.data();
@@ -41,10 +43,9 @@ void attend_block(const AttentionShape& shape, const Rope& rope, const Block& bl
   }
   multiply_transposed({stacked, stacked_rows, dim, dim}, {keys, width, dim, stride},
                       {scores, stacked_rows, width, width}, Product::replace);
-  const float scale = 1.0F / std::sqrt(static_cast<float>(dim));
   for (std::size_t member = 0; member < shape.group(); ++member) {
-    causal_softmax(scores + member * rows * width, rows, block.begin + 1, width, width, scale,
-                   scratch.inverse_sums.data() + member * rows);
+    softmax_of_block(shape, block.begin, rows, scores + member * rows * width,
+                     scratch.inverse_sums.data() + member * rows);
   }
   multiply({scores, stacked_rows, width, width}, {values, width, dim, stride},
            {stacked, stacked_rows, dim, dim});
@@ -60,12 +61,33 @@ void attend_block(const AttentionShape& shape, const Rope& rope, const Block& bl
 
 }  // namespace
 
+float AttentionShape::score_scale() const noexcept {
+  return scale > 0 ? scale : 1.0F / std::sqrt(static_cast<float>(head_dim));
+}
+
 std::size_t AttentionShape::block_tokens() const noexcept {
   return std::min(tokens, std::clamp(kStackedRows / group(), kFewestTokens, kMostTokens));
 }
 
 std::size_t scratch_values(const AttentionShape& shape) noexcept {
   return shape.group() * shape.block_tokens() * (shape.head_dim + shape.tokens + 1);
+}
+
+void softmax_of_block(const AttentionShape& shape, std::size_t begin, std::size_t rows, float* scores,
+                      float* inverse_sums) {
+  const std::size_t first = shape.first_key(begin), width = begin + rows - first;
+  float scale = shape.score_scale();
+  if (shape.softcap > 0) {
+    softcap(scores, rows * width, scale, shape.softcap);
+    scale = 1;
+  }
+  if (shape.window == 0) return causal_softmax(scores, rows, begin + 1, width, width, scale, inverse_sums);
+  for (std::size_t row = 0; row < rows; ++row, scores += width) {
+    const std::size_t hidden = shape.first_key(begin + row) - first;
+    std::fill_n(scores, hidden, 0.0F);
+    causal_softmax(scores + hidden, 1, begin + row + 1 - first - hidden, width - hidden, width, scale,
+                   inverse_sums + row);
+  }
 }
 
 void attention(const AttentionShape& shape, const Rope& rope, float* qkv, float* out,

@@ -1,12 +1,11 @@
 #include "model/torch/attention_backward.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
+#include "model/torch/elementwise.hpp"
 #include "model/torch/elementwise_backward.hpp"
 #include "model/torch/matmul.hpp"
-#include "model/torch/softmax.hpp"
 
 namespace llmq::torch_pass {
 namespace {
@@ -25,7 +24,8 @@ class BlockBackward {
         block_(block),
         scratch_(scratch),
         stacked_rows_(shape.group() * block.rows),
-        visible_(block.begin + block.rows) {}
+        first_(shape.first_key(block.begin)),
+        visible_(block.begin + block.rows - first_) {}
 
   /// Queries rotated, and the gradients of what attention gave, stacked by member of the group.
   void gather(const Rope& rope, const float* qkv, const float* attended, const float* d_attended) {
@@ -46,20 +46,23 @@ class BlockBackward {
   /// Shares and the gradient of the scores.
   void scores(const float* qkv) {
     multiply_transposed(queries(), keys(qkv), view(scratch_.shares), Product::replace);
-    const float scale = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
+    if (shape_.softcap > 0) keep_slopes();
     for (std::size_t member = 0; member < shape_.group(); ++member) {
-      causal_softmax(scratch_.shares.data() + member * block_.rows * visible_, block_.rows, block_.begin + 1,
-                     visible_, visible_, scale, scratch_.inverse_sums.data() + member * block_.rows);
+      softmax_of_block(shape_, block_.begin, block_.rows,
+                       scratch_.shares.data() + member * block_.rows * visible_,
+                       scratch_.inverse_sums.data() + member * block_.rows);
     }
     multiply_transposed(d_attended(), values(qkv), view(scratch_.d_shares), Product::replace);
     softmax_backward(scratch_.shares.data(), scratch_.inverse_sums.data(), scratch_.dots.data(),
-                     stacked_rows_, visible_, scale, scratch_.d_shares.data());
+                     stacked_rows_, visible_, shape_.score_scale(), scratch_.d_shares.data());
+    for (std::size_t i = 0; shape_.softcap > 0 && i < stacked_rows_ * visible_; ++i)
+      scratch_.d_shares[i] *= scratch_.slopes[i];
   }
 
   /// Adds to the gradients of keys (rotated) and values, sets those of the queries.
   void spread(const Rope& rope, const float* qkv, float* d_qkv) {
     const std::size_t dim = shape_.head_dim, stride = shape_.qkv_width();
-    float* d_keys = d_qkv + (shape_.heads + block_.kv_head) * dim;
+    float* d_keys = d_qkv + first_ * stride + (shape_.heads + block_.kv_head) * dim;
     float* d_values = d_keys + shape_.kv_heads * dim;
     multiply_first_transposed(constant(scratch_.shares), d_attended(), {d_values, visible_, dim, stride},
                               Product::add);
@@ -78,6 +81,17 @@ class BlockBackward {
   }
 
  private:
+  /// Slope of the soft cap at each product: 1 - tanh^2.
+  void keep_slopes() {
+    scratch_.slopes.assign(scratch_.shares.begin(),
+                           scratch_.shares.begin() + static_cast<std::ptrdiff_t>(stacked_rows_ * visible_));
+    softcap(scratch_.slopes.data(), scratch_.slopes.size(), shape_.score_scale(), shape_.softcap);
+    for (float& value : scratch_.slopes) {
+      const float tangent = value / shape_.softcap;
+      value = 1.0F - tangent * tangent;
+    }
+  }
+
   MatrixView<const float> rows_of(const float* data) const {
     return {data, stacked_rows_, shape_.head_dim, shape_.head_dim};
   }
@@ -90,25 +104,28 @@ class BlockBackward {
     return {scores.data(), stacked_rows_, visible_, visible_};
   }
   MatrixView<const float> keys(const float* qkv) const {
-    return {qkv + (shape_.heads + block_.kv_head) * shape_.head_dim, visible_, shape_.head_dim,
-            shape_.qkv_width()};
+    return {qkv + first_ * shape_.qkv_width() + (shape_.heads + block_.kv_head) * shape_.head_dim, visible_,
+            shape_.head_dim, shape_.qkv_width()};
   }
   MatrixView<const float> values(const float* qkv) const {
-    return {qkv + (shape_.heads + shape_.kv_heads + block_.kv_head) * shape_.head_dim, visible_,
-            shape_.head_dim, shape_.qkv_width()};
+    return {qkv + first_ * shape_.qkv_width() +
+                (shape_.heads + shape_.kv_heads + block_.kv_head) * shape_.head_dim,
+            visible_, shape_.head_dim, shape_.qkv_width()};
   }
 
   const AttentionShape& shape_;
   const Block block_;
   AttentionBackwardScratch& scratch_;
   const std::size_t stacked_rows_;
-  const std::size_t visible_;
+  const std::size_t first_;    ///< key that the first row sees first
+  const std::size_t visible_;  ///< keys from there to the last row's own
 };
 
 }  // namespace
 
 std::size_t backward_scratch_values(const AttentionShape& shape) noexcept {
-  return shape.group() * shape.block_tokens() * (2 * shape.head_dim + 2 * shape.tokens + 2);
+  return shape.group() * shape.block_tokens() *
+         (2 * shape.head_dim + (shape.softcap > 0 ? 3 : 2) * shape.tokens + 2);
 }
 
 void attention_backward(const AttentionShape& shape, const Rope& rope, const float* qkv,

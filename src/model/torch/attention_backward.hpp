@@ -15,6 +15,7 @@ struct AttentionBackwardScratch {
   std::vector<float> d_attended;    // [group x block, head_dim]
   std::vector<float> shares;        // [group x block, tokens]
   std::vector<float> d_shares;      // [group x block, tokens]
+  std::vector<float> slopes;        // [group x block, tokens], of the soft cap
   std::vector<float> inverse_sums;  // [group x block]
   std::vector<float> dots;          // [group x block]
 };

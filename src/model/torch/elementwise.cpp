@@ -76,15 +76,41 @@ void add_bias(float* x, const float* bias, std::size_t tokens, std::size_t width
   }
 }
 
+/// x / (1 + e^-z). With e = e^-|z|: x / (1 + e) for positive z, x e / (1 + e) for negative: nothing
+/// overflows.
+template <class D, class V>
+HWY_INLINE V times_sigmoid(D d, V x, V z) {
+  const auto e = exp_of_nonpositive(d, hn::Neg(hn::Abs(z)));
+  const auto share = hn::IfThenElse(hn::Lt(z, hn::Zero(d)), hn::Mul(x, e), x);
+  return hn::Div(share, hn::Add(hn::Set(d, 1.0F), e));
+}
+
 void swiglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out) {
   for (std::size_t t = 0; t < tokens; ++t, gate_up += 2 * width, out += width) {
     for_each_pair(gate_up, gate_up + width, width, out, [](auto d, auto gate, auto up) HWY_ATTR {
-      // With e = e^-|g|: g / (1 + e) for positive g, g e / (1 + e) for negative: nothing overflows.
-      const auto e = exp_of_nonpositive(d, hn::Neg(hn::Abs(gate)));
-      const auto share = hn::IfThenElse(hn::Lt(gate, hn::Zero(d)), hn::Mul(gate, e), gate);
-      return hn::Mul(hn::Div(share, hn::Add(hn::Set(d, 1.0F), e)), up);
+      return hn::Mul(times_sigmoid(d, gate, gate), up);
     });
   }
+}
+
+void geglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out) {
+  for (std::size_t t = 0; t < tokens; ++t, gate_up += 2 * width, out += width) {
+    for_each_pair(gate_up, gate_up + width, width, out, [](auto d, auto gate, auto up) HWY_ATTR {
+      return hn::Mul(times_sigmoid(d, gate, gelu_exponent(d, gate)), up);
+    });
+  }
+}
+
+void softcap(float* x, std::size_t count, float scale, float cap) {
+  const float inner = scale / cap;
+  for_each(x, count, x, [inner, cap](auto d, auto value) HWY_ATTR {
+    // tanh|y| = (1 - e) / (1 + e) with e = e^-2|y|, the sign put back.
+    const auto y = hn::Mul(value, hn::Set(d, inner));
+    const auto e = exp_of_nonpositive(d, hn::Mul(hn::Abs(y), hn::Set(d, -2.0F)));
+    const auto one = hn::Set(d, 1.0F);
+    const auto magnitude = hn::Mul(hn::Set(d, cap), hn::Div(hn::Sub(one, e), hn::Add(one, e)));
+    return hn::CopySign(magnitude, y);
+  });
 }
 
 }  // namespace llmq::torch_pass::HWY_NAMESPACE
@@ -96,6 +122,8 @@ namespace {
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(add_bias);
 HWY_EXPORT(swiglu);
+HWY_EXPORT(geglu);
+HWY_EXPORT(softcap);
 }  // namespace
 
 void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens, std::size_t width,
@@ -109,6 +137,14 @@ void add_bias(float* x, const float* bias, std::size_t tokens, std::size_t width
 
 void swiglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out) {
   HWY_DYNAMIC_DISPATCH(swiglu)(gate_up, tokens, width, out);
+}
+
+void geglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out) {
+  HWY_DYNAMIC_DISPATCH(geglu)(gate_up, tokens, width, out);
+}
+
+void softcap(float* x, std::size_t count, float scale, float cap) {
+  HWY_DYNAMIC_DISPATCH(softcap)(x, count, scale, cap);
 }
 
 }  // namespace llmq::torch_pass

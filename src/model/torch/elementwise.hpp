@@ -14,5 +14,9 @@ void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens
 void add_bias(float* x, const float* bias, std::size_t tokens, std::size_t width);
 /// out[t][j] = silu(gate) * up of rows [gate | up] of 2 x width.   silu(g) = g / (1 + e^-g), within 4 ulp
 void swiglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out);
+/// The same with gelu in its tanh form:   g / (1 + e^-2u), u = sqrt(2 / pi) (g + 0.044715 g^3)
+void geglu(const float* gate_up, std::size_t tokens, std::size_t width, float* out);
+/// x[i] = cap tanh(scale x[i] / cap)
+void softcap(float* x, std::size_t count, float scale, float cap);
 
 }  // namespace llmq::torch_pass

@@ -12,7 +12,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace llmq::torch_pass::HWY_NAMESPACE {
 
-void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width) {
+/// Rows [gate | up] become their gradients; exponent(d, gate) gives z and its slope.
+template <class Exponent>
+HWY_INLINE void gated_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width,
+                               const Exponent& exponent) {
   const hn::ScalableTag<float> d;
   const std::size_t lanes = hn::Lanes(d);
   const auto step = [&](const float* gates, const float* ups, const float* from, float* d_gates, float* d_ups)
@@ -21,15 +24,17 @@ void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std
                           const auto gate = hn::LoadU(d, gates);
                           const auto up = hn::LoadU(d, ups);
                           const auto gradient = hn::LoadU(d, from);
-                          // With e = e^-|g|: the larger of s and 1 - s is 1 / (1 + e), the smaller e / (1 +
+                          auto z = gate, gate_slope = gate;  // gate dz/dg
+                          exponent(d, gate, z, gate_slope);
+                          // With e = e^-|z|: the larger of s and 1 - s is 1 / (1 + e), the smaller e / (1 +
                           // e).
-                          const auto e = exp_of_nonpositive(d, hn::Neg(hn::Abs(gate)));
+                          const auto e = exp_of_nonpositive(d, hn::Neg(hn::Abs(z)));
                           const auto larger = hn::Div(one, hn::Add(one, e));
                           const auto smaller = hn::Mul(e, larger);
-                          const auto negative = hn::Lt(gate, hn::Zero(d));
+                          const auto negative = hn::Lt(z, hn::Zero(d));
                           const auto s = hn::IfThenElse(negative, smaller, larger);
                           const auto rest = hn::IfThenElse(negative, larger, smaller);
-                          const auto slope = hn::Mul(s, hn::Add(one, hn::Mul(gate, rest)));
+                          const auto slope = hn::Mul(s, hn::Add(one, hn::Mul(gate_slope, rest)));
                           hn::StoreU(hn::Mul(hn::Mul(gradient, up), slope), d, d_gates);
                           hn::StoreU(hn::Mul(gradient, hn::Mul(gate, s)), d, d_ups);
                         };
@@ -50,6 +55,19 @@ void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std
     step(rest_gate, rest_up, rest_out, rest_gate, rest_up);
     for (std::size_t k = 0; j + k < width; ++k) gate_up[j + k] = rest_gate[k], up[j + k] = rest_up[k];
   }
+}
+
+void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width) {
+  gated_backward(gate_up, d_out, tokens, width, [](auto, auto, auto&, auto&) HWY_ATTR {});  // z = gate
+}
+
+void geglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width) {
+  gated_backward(gate_up, d_out, tokens, width, [](auto d, auto gate, auto& z, auto& gate_slope) HWY_ATTR {
+    // gate dz/dg = z + 2 sqrt(2 / pi) 2 x 0.044715 g^3
+    const auto cube = hn::Mul(hn::Mul(gate, gate), gate);
+    z = gelu_exponent(d, gate);
+    gate_slope = hn::Add(z, hn::Mul(hn::Set(d, 1.5957691216F * 2 * 0.044715F), cube));
+  });
 }
 
 void softmax_backward(float* exponentials, const float* inverse_sums, const float* dots, std::size_t rows,
@@ -74,6 +92,7 @@ namespace llmq::torch_pass {
 namespace {
 
 HWY_EXPORT(swiglu_backward);
+HWY_EXPORT(geglu_backward);
 HWY_EXPORT(softmax_backward);
 
 constexpr std::size_t kLanes = 8;
@@ -115,6 +134,10 @@ void rms_norm_backward(const float* x, const float* weight, float eps, const flo
 
 void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width) {
   HWY_DYNAMIC_DISPATCH(swiglu_backward)(gate_up, d_out, tokens, width);
+}
+
+void geglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width) {
+  HWY_DYNAMIC_DISPATCH(geglu_backward)(gate_up, d_out, tokens, width);
 }
 
 void softmax_backward(float* exponentials, const float* inverse_sums, const float* dots, std::size_t rows,

@@ -17,6 +17,10 @@ void rms_norm_backward(const float* x, const float* weight, float eps, const flo
 ///   d_gate = d_out up s (1 + gate (1 - s)),  d_up = d_out gate s
 void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width);
 
+/// The same behind gelu in its tanh form, with s = 1 / (1 + e^-z) and z = 2 sqrt(2 / pi) (g + 0.044715 g^3):
+///   d_gate = d_out up s (1 + gate (1 - s) dz/dg),  d_up = d_out gate s
+void geglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width);
+
 /// `d_shares` [rows, width] becomes the gradient of the scores behind causal_softmax:
 ///   scale share (d_share - dot), share = exponentials x inverse sum
 /// `exponentials` becomes the shares. @param dots  [rows], sum over columns of share times d_share.

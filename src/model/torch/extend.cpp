@@ -1,7 +1,6 @@
 #include "model/torch/extend.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "llmq/core/error.hpp"
@@ -9,7 +8,6 @@
 
 #include "model/torch/elementwise.hpp"
 #include "model/torch/row_products.hpp"
-#include "model/torch/softmax.hpp"
 
 namespace llmq::torch_pass {
 namespace {
@@ -60,22 +58,23 @@ void remember(const AttentionShape& shape, const Rope& rope, const Piece& piece,
 /// One new token against all keys up to its own.
 void attend(const AttentionShape& shape, const Rope& rope, KvCache& cache, std::size_t position,
             const float* qkv, float* out, AttentionScratch& scratch) {
-  const std::size_t dim = shape.head_dim, group = shape.group(), visible = position + 1;
+  const std::size_t dim = shape.head_dim, group = shape.group();
+  const std::size_t first = shape.first_key(position), visible = position + 1 - first;
   scratch.stacked.resize(group * dim);
   scratch.scores.resize(group * visible);
   scratch.inverse_sums.resize(group);
-  const float scale = 1.0F / std::sqrt(static_cast<float>(dim));
   for (std::size_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
     for (std::size_t member = 0; member < group; ++member)
       rope.rotate(qkv + (kv_head * group + member) * dim, dim, position, 1,
                   scratch.stacked.data() + member * dim, dim);
-    multiply_rows({scratch.stacked.data(), group, dim, dim}, {cache.keys(kv_head), visible, dim, dim},
+    multiply_rows({scratch.stacked.data(), group, dim, dim},
+                  {cache.keys(kv_head) + first * dim, visible, dim, dim},
                   {scratch.scores.data(), group, visible, visible}, Product::replace);
     for (std::size_t member = 0; member < group; ++member) {
       float* scores = scratch.scores.data() + member * visible;
       float* to = out + (kv_head * group + member) * dim;
-      causal_softmax(scores, 1, visible, visible, visible, scale, &scratch.inverse_sums[member]);
-      sum_weighted_rows(scores, {cache.values(kv_head), visible, dim, dim}, to);
+      softmax_of_block(shape, position, 1, scores, &scratch.inverse_sums[member]);
+      sum_weighted_rows(scores, {cache.values(kv_head) + first * dim, visible, dim, dim}, to);
       for (std::size_t c = 0; c < dim; ++c) to[c] *= scratch.inverse_sums[member];
     }
   }
@@ -105,27 +104,33 @@ void attend_all(const AttentionShape& shape, const Rope& rope, const std::vector
   });
 }
 
-void extend_block(const ExtendShape& shape, const Layer& layer, const Rope& rope,
+void extend_block(const LayerShape& shape, const Layer& layer, const Rope& rope,
                   const std::vector<Piece>& pieces, float* hidden, std::size_t threads, Scratch& buffers,
                   ScratchPool& pool) {
   const std::size_t rows = pieces.back().first_row + pieces.back().rows;
-  const std::size_t width = shape.width, ffn = shape.ffn;
-  buffers.normed.resize(rows * width);
+  const std::size_t ffn = shape.ffn;
   buffers.qkv.resize(rows * shape.attention.qkv_width());
-  buffers.attended.resize(rows * shape.attention.heads * shape.attention.head_dim);
+  buffers.attended.resize(rows * shape.attended());
   buffers.gate_up.resize(rows * 2 * ffn);
   buffers.activated.resize(rows * ffn);
+  const auto add_output = [&](const Linear& linear, const std::vector<float>& x,
+                              const std::vector<float>& post_norm) {
+    if (post_norm.empty()) return extend_product(linear, x.data(), rows, hidden, Product::add, threads);
+    buffers.product.resize(rows * shape.hidden);
+    extend_product(linear, x.data(), rows, buffers.product.data(), Product::replace, threads);
+    add_post_normed(shape, post_norm, buffers.product.data(), rows, buffers.product.data(), hidden);
+  };
 
-  rms_norm(hidden, layer.attention_norm.data(), shape.eps, rows, width, buffers.normed.data());
-  extend_product(layer.qkv, buffers.normed.data(), rows, buffers.qkv.data(), Product::replace, threads);
+  const float* input = pre_norm(shape, layer.attention_norm, hidden, rows, buffers.normed);
+  extend_product(layer.qkv, input, rows, buffers.qkv.data(), Product::replace, threads);
+  norm_queries_and_keys(shape, layer, buffers.qkv.data(), rows);
   attend_all(shape.attention, rope, pieces, threads, buffers, pool);
-  extend_product(layer.attention_output, buffers.attended.data(), rows, hidden, Product::add, threads);
+  add_output(layer.attention_output, buffers.attended, layer.attention_post_norm);
 
-  rms_norm(hidden, layer.ffn_norm.data(), shape.eps, rows, width, buffers.normed.data());
-  extend_product(layer.gate_up, buffers.normed.data(), rows, buffers.gate_up.data(), Product::replace,
-                 threads);
-  swiglu(buffers.gate_up.data(), rows, ffn, buffers.activated.data());
-  extend_product(layer.down, buffers.activated.data(), rows, hidden, Product::add, threads);
+  input = pre_norm(shape, layer.ffn_norm, hidden, rows, buffers.normed);
+  extend_product(layer.gate_up, input, rows, buffers.gate_up.data(), Product::replace, threads);
+  activate(shape, buffers.gate_up.data(), rows, buffers.activated.data());
+  add_output(layer.down, buffers.activated, layer.ffn_post_norm);
 }
 
 }  // namespace
@@ -149,7 +154,7 @@ void extend_product(const Linear& linear, const float* x, std::size_t rows, floa
   add_bias(y, linear.bias.empty() ? nullptr : linear.bias.data(), rows, out);
 }
 
-void extend_rows(const ExtendShape& shape, const Layer& layer, const Rope& rope,
+void extend_rows(const LayerShape& shape, const Layer& layer, const Rope& rope,
                  std::span<const SequenceRows> sequences, float* hidden, std::size_t threads,
                  ScratchPool& scratch) {
   for (const SequenceRows& sequence : sequences) {
@@ -159,15 +164,15 @@ void extend_rows(const ExtendShape& shape, const Layer& layer, const Rope& rope,
   const ScratchPool::Lease lease(scratch);
   for (const std::vector<Piece>& block : cut_into_blocks(sequences)) {
     extend_block(shape, layer, rope, block, hidden, threads, *lease, scratch);
-    hidden += (block.back().first_row + block.back().rows) * shape.width;
+    hidden += (block.back().first_row + block.back().rows) * shape.hidden;
   }
 }
 
-std::uint64_t extend_scratch_values(const ExtendShape& shape, std::size_t context,
+std::uint64_t extend_scratch_values(const LayerShape& shape, std::size_t context,
                                     std::size_t threads) noexcept {
   const AttentionShape& attention = shape.attention;
   const std::uint64_t row =
-      shape.width + attention.qkv_width() + attention.heads * attention.head_dim + 3 * shape.ffn;
+      2 * shape.hidden + attention.qkv_width() + attention.heads * attention.head_dim + 3 * shape.ffn;
   return kExtendRows * row + threads * attention.group() * (attention.head_dim + context + 1);
 }
 

@@ -9,8 +9,8 @@
 
 #include "llmq/model/kv_cache.hpp"
 
-#include "model/torch/attention.hpp"
 #include "model/torch/layer.hpp"
+#include "model/torch/layer_parts.hpp"
 #include "model/torch/matmul.hpp"
 #include "model/torch/rope.hpp"
 #include "model/torch/scratch.hpp"
@@ -21,15 +21,9 @@ namespace llmq::torch_pass {
 /// reading of weights; their buffers stay small beside a layer.
 inline constexpr std::size_t kExtendRows = 128;
 
-struct ExtendShape {
-  AttentionShape attention;  ///< `tokens` is not used
-  std::size_t width = 0;     ///< hidden_size
-  std::size_t ffn = 0;
-  float eps = 0;
-};
-
-/// Advances hidden [all new tokens, width], sequence after sequence; `scratch` of the pool for each thread.
-void extend_rows(const ExtendShape& shape, const Layer& layer, const Rope& rope,
+/// Advances hidden [all new tokens, hidden], sequence after sequence; `scratch` of the pool for each thread.
+/// `shape.attention.tokens` is not used.
+void extend_rows(const LayerShape& shape, const Layer& layer, const Rope& rope,
                  std::span<const SequenceRows> sequences, float* hidden, std::size_t threads,
                  ScratchPool& scratch);
 
@@ -38,7 +32,7 @@ void extend_product(const Linear& linear, const float* x, std::size_t rows, floa
                     std::size_t threads);
 
 /// Values of all buffers of a call, for tokens up to position `context`.
-std::uint64_t extend_scratch_values(const ExtendShape& shape, std::size_t context,
+std::uint64_t extend_scratch_values(const LayerShape& shape, std::size_t context,
                                     std::size_t threads) noexcept;
 
 }  // namespace llmq::torch_pass

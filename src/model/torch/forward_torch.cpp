@@ -1,8 +1,9 @@
-// The Llama family's forward pass. q, k, v and gate, up are fused into one product each.
-// SPDX-License-Identifier: Apache-2.0
+// The forward pass of all architectures (layer_parts.hpp: where they differ). q, k, v and gate, up are fused
+// into one product each. SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -32,10 +33,16 @@ std::string bind_to_one_thread() {
   return open_blas();
 }
 
-class LlamaPass final : public ForwardPass {
+class TorchPass final : public ForwardPass {
  public:
-  explicit LlamaPass(const ModelSpec& spec)
-      : spec_(spec), rope_(inverse_frequencies(spec), spec.context_length), blas_(bind_to_one_thread()) {}
+  explicit TorchPass(const ModelSpec& spec)
+      : spec_(spec), rope_(inverse_frequencies(spec), spec.context_length), blas_(bind_to_one_thread()) {
+    if (spec.rope_theta_local == 0) return;
+    ModelSpec local = spec;
+    local.rope_theta = spec.rope_theta_local;
+    local.rope_scaling = RopeScaling::none;
+    local_rope_.emplace(inverse_frequencies(local), spec.context_length);
+  }
 
   std::string description() const override {
     return fmt::format("libtorch {} with {}", LLMQ_TORCH_VERSION, blas_);
@@ -47,7 +54,8 @@ class LlamaPass final : public ForwardPass {
     const std::size_t head = spec_.head_dim;
     const auto name = [&](const char* part) { return fmt::format("blk.{}.{}", layer, part); };
     auto loaded = std::make_unique<Layer>();
-    loaded->attention_norm = load_vector(weights, name("attn_norm.weight"), hidden);
+    loaded->index = layer;
+    load_norms(weights, name, *loaded);
     loaded->qkv = load_linear(weights, codes,
                               {{name("attn_q"), spec_.n_heads * head},
                                {name("attn_k"), spec_.n_kv_heads * head},
@@ -55,7 +63,6 @@ class LlamaPass final : public ForwardPass {
                               hidden);
     loaded->attention_output =
         load_linear(weights, codes, {{name("attn_output"), hidden}}, spec_.n_heads * head);
-    loaded->ffn_norm = load_vector(weights, name("ffn_norm.weight"), hidden);
     loaded->gate_up = load_linear(
         weights, codes,
         {{name("ffn_gate"), spec_.intermediate_size}, {name("ffn_up"), spec_.intermediate_size}}, hidden);
@@ -91,6 +98,9 @@ class LlamaPass final : public ForwardPass {
       std::memcpy(hidden.data() + t * width, table.data() + static_cast<std::size_t>(ids[t]) * width,
                   width * sizeof(float));
     }
+    if (spec_.embedding_scale != 1) {
+      for (float& value : hidden) value *= spec_.embedding_scale;
+    }
   }
 
   void run_layer(const LayerWeights& weights, std::span<float> hidden, const MatmulObserver& observer,
@@ -99,52 +109,51 @@ class LlamaPass final : public ForwardPass {
     const ScratchPool::Lease lease(scratch_);
     Scratch& scratch = *lease;
     StageClock clock(stages_);
-    const std::size_t width = spec_.hidden_size;
-    const std::size_t ffn = spec_.intermediate_size;
-    const std::size_t tokens = hidden.size() / width;
+    const std::size_t tokens = hidden.size() / spec_.hidden_size;
     if (tokens > spec_.context_length) throw InternalError("sample is longer than the model's context");
-    const AttentionShape shape = attention_shape(tokens);
-    const auto watch = [&](MatmulInput input, const std::vector<float>& x, std::size_t columns) {
-      if (observer) observer(input, std::span<const float>(x.data(), tokens * columns), columns);
+    const LayerShape shape = layer_shape(layer.index, tokens);
+    const auto watch = [&](MatmulInput input, const float* x, std::size_t columns) {
+      if (observer) observer(input, std::span<const float>(x, tokens * columns), columns);
       clock.skip();
     };
-    scratch.normed.resize(tokens * width);
-    scratch.qkv.resize(tokens * shape.qkv_width());
-    scratch.attended.resize(tokens * shape.heads * shape.head_dim);
-    scratch.gate_up.resize(tokens * 2 * ffn);
-    scratch.activated.resize(tokens * ffn);
+    scratch.qkv.resize(tokens * shape.attention.qkv_width());
+    scratch.attended.resize(tokens * shape.attended());
+    scratch.gate_up.resize(tokens * 2 * shape.ffn);
+    scratch.activated.resize(tokens * shape.ffn);
 
-    rms_norm(hidden.data(), layer.attention_norm.data(), spec_.rms_norm_eps, tokens, width,
-             scratch.normed.data());
+    const float* input = pre_norm(shape, layer.attention_norm, hidden.data(), tokens, scratch.normed);
     clock.elementwise();
-    watch(MatmulInput::attention, scratch.normed, width);
-    layer.qkv.apply(scratch.normed.data(), tokens, scratch.qkv.data());
+    watch(MatmulInput::attention, input, shape.hidden);
+    layer.qkv.apply(input, tokens, scratch.qkv.data());
     clock.matmul();
-    attention(shape, rope_, scratch.qkv.data(), scratch.attended.data(), scratch.attention);
+    norm_queries_and_keys(shape, layer, scratch.qkv.data(), tokens);
+    attention(shape.attention, rope_of(layer.index), scratch.qkv.data(), scratch.attended.data(),
+              scratch.attention);
     clock.attention();
-    watch(MatmulInput::attention_output, scratch.attended, shape.heads * shape.head_dim);
-    layer.attention_output.add_to(scratch.attended.data(), tokens, hidden.data());
-    clock.matmul();
+    watch(MatmulInput::attention_output, scratch.attended.data(), shape.attended());
+    add_output(shape, layer.attention_output, layer.attention_post_norm, scratch.attended, hidden, scratch,
+               clock);
 
-    rms_norm(hidden.data(), layer.ffn_norm.data(), spec_.rms_norm_eps, tokens, width, scratch.normed.data());
+    input = pre_norm(shape, layer.ffn_norm, hidden.data(), tokens, scratch.normed);
     clock.elementwise();
-    watch(MatmulInput::ffn, scratch.normed, width);
-    layer.gate_up.apply(scratch.normed.data(), tokens, scratch.gate_up.data());
+    watch(MatmulInput::ffn, input, shape.hidden);
+    layer.gate_up.apply(input, tokens, scratch.gate_up.data());
     clock.matmul();
-    swiglu(scratch.gate_up.data(), tokens, ffn, scratch.activated.data());
+    activate(shape, scratch.gate_up.data(), tokens, scratch.activated.data());
     clock.elementwise();
-    watch(MatmulInput::ffn_down, scratch.activated, ffn);
+    watch(MatmulInput::ffn_down, scratch.activated.data(), shape.ffn);
     if (down_product) {
-      layer.down.apply(scratch.activated.data(), tokens, scratch.normed.data());
-      down_product({scratch.normed.data(), tokens * width}, width);
+      scratch.product.resize(hidden.size());
+      layer.down.apply(scratch.activated.data(), tokens, scratch.product.data());
+      down_product(scratch.product, shape.hidden);
     }
-    layer.down.add_to(scratch.activated.data(), tokens, hidden.data());
-    clock.matmul();
+    add_output(shape, layer.down, layer.ffn_post_norm, scratch.activated, hidden, scratch, clock);
   }
 
   void extend_layer(const LayerWeights& weights, std::span<const SequenceRows> sequences,
                     std::span<float> hidden, std::size_t threads) const override {
-    extend_rows(extend_shape(), static_cast<const Layer&>(weights), rope_, sequences, hidden.data(), threads,
+    const auto& layer = static_cast<const Layer&>(weights);
+    extend_rows(layer_shape(layer.index, 0), layer, rope_of(layer.index), sequences, hidden.data(), threads,
                 scratch_);
   }
 
@@ -154,10 +163,11 @@ class LlamaPass final : public ForwardPass {
     const ScratchPool::Lease lease(scratch_);
     extend_product(head.output, final_norm(head, hidden, *lease), hidden.size() / spec_.hidden_size,
                    logits.data(), Product::replace, threads);
+    cap(logits);
   }
 
   std::uint64_t extend_scratch_bytes(std::size_t tokens, std::size_t threads) const noexcept override {
-    return 4 * extend_scratch_values(extend_shape(), tokens, threads);
+    return 4 * extend_scratch_values(layer_shape(0, 0), tokens, threads);
   }
 
   void backward_layer(const LayerWeights& weights, std::span<const float> input, std::span<float> gradient,
@@ -166,9 +176,9 @@ class LlamaPass final : public ForwardPass {
     if (layer.qkv.codes || layer.attention_output.codes || layer.gate_up.codes || layer.down.codes)
       throw InternalError("a layer of 8-bit codes cannot run backward");
     const ScratchPool::Lease lease(scratch_);
-    const LayerShape shape{attention_shape(input.size() / spec_.hidden_size), spec_.hidden_size,
-                           spec_.intermediate_size, spec_.rms_norm_eps};
-    layer_backward(shape, layer, rope_, input.data(), gradient.data(), observer, *lease, stages_);
+    const LayerShape shape = layer_shape(layer.index, input.size() / spec_.hidden_size);
+    layer_backward(shape, layer, rope_of(layer.index), input.data(), gradient.data(), observer, *lease,
+                   stages_);
   }
 
   std::unique_ptr<LayerWeights> load_head_part(std::size_t first, std::size_t count,
@@ -192,8 +202,8 @@ class LlamaPass final : public ForwardPass {
     const auto& head = static_cast<const Head&>(part);
     const ScratchPool::Lease lease(scratch_);
     StageClock clock(stages_);
-    take_logits({head.output, head.first_token}, ids, final_norm(head, hidden, *lease), progress,
-                (*lease).logits);
+    take_logits({head.output, head.first_token, spec_.logit_softcap}, ids, final_norm(head, hidden, *lease),
+                progress, (*lease).logits);
     clock.matmul();
   }
 
@@ -202,8 +212,8 @@ class LlamaPass final : public ForwardPass {
     const auto& head = static_cast<const Head&>(part);
     const ScratchPool::Lease lease(scratch_);
     StageClock clock(stages_);
-    add_gradient({head.output, head.first_token}, ids, final_norm(head, hidden, *lease), progress,
-                 (*lease).logits);
+    add_gradient({head.output, head.first_token, spec_.logit_softcap}, ids, final_norm(head, hidden, *lease),
+                 progress, (*lease).logits);
     clock.matmul();
   }
 
@@ -224,19 +234,23 @@ class LlamaPass final : public ForwardPass {
     const auto& head = static_cast<const Head&>(weights);
     const ScratchPool::Lease lease(scratch_);
     head.output.apply(final_norm(head, hidden, *lease), hidden.size() / spec_.hidden_size, logits.data());
+    cap(logits);
   }
 
   std::uint64_t scratch_bytes(std::size_t tokens) const noexcept override {
-    const AttentionShape shape = attention_shape(tokens);
-    const std::uint64_t row = spec_.hidden_size + shape.qkv_width() + shape.heads * shape.head_dim +
+    const AttentionShape shape = attention_shape(0, tokens);
+    const std::uint64_t row = (spec_.post_norms ? 2 : 1) * std::uint64_t{spec_.hidden_size} +
+                              shape.qkv_width() + shape.heads * shape.head_dim +
                               3 * std::uint64_t{spec_.intermediate_size};
     return 4 * (tokens * row + scratch_values(shape));
   }
 
   std::uint64_t backward_scratch_bytes(std::size_t tokens) const noexcept override {
-    const AttentionShape shape = attention_shape(tokens);
+    const AttentionShape shape = attention_shape(0, tokens);
     const std::uint64_t width = spec_.hidden_size;
-    const std::uint64_t row = 3 * width + shape.qkv_width() + shape.heads * shape.head_dim +
+    const std::uint64_t norms =
+        (spec_.post_norms ? 3 * width : 0) + (spec_.qk_norm == QkNorm::none ? 0 : shape.qkv_width());
+    const std::uint64_t row = norms + 3 * width + shape.qkv_width() + shape.heads * shape.head_dim +
                               spec_.intermediate_size +
                               std::min<std::uint64_t>(kHeadPartRows, spec_.vocab_size);
     return scratch_bytes(tokens) +
@@ -255,6 +269,29 @@ class LlamaPass final : public ForwardPass {
   StageSeconds stage_seconds() const noexcept override { return stages_.seconds(); }
 
  private:
+  template <class Name>
+  void load_norms(const WeightLoader& weights, const Name& name, Layer& layer) const {
+    const std::size_t hidden = spec_.hidden_size;
+    if (spec_.pre_norms) {
+      layer.attention_norm = load_vector(weights, name("attn_norm.weight"), hidden);
+      layer.ffn_norm = load_vector(weights, name("ffn_norm.weight"), hidden);
+    }
+    if (spec_.post_norms) {
+      layer.attention_post_norm = load_vector(weights, name("post_attention_norm.weight"), hidden);
+      layer.ffn_post_norm = load_vector(weights, name("post_ffw_norm.weight"), hidden);
+    }
+    if (spec_.qk_norm == QkNorm::none) return;
+    const bool by_head = spec_.qk_norm == QkNorm::head;
+    layer.q_norm =
+        load_vector(weights, name("attn_q_norm.weight"), (by_head ? 1 : spec_.n_heads) * spec_.head_dim);
+    layer.k_norm =
+        load_vector(weights, name("attn_k_norm.weight"), (by_head ? 1 : spec_.n_kv_heads) * spec_.head_dim);
+  }
+
+  void cap(std::span<float> logits) const {
+    if (spec_.logit_softcap > 0) softcap(logits.data(), logits.size(), 1, spec_.logit_softcap);
+  }
+
   const float* final_norm(const Head& head, std::span<const float> hidden, Scratch& scratch) const {
     scratch.normed.resize(hidden.size());
     rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, hidden.size() / spec_.hidden_size,
@@ -274,16 +311,48 @@ class LlamaPass final : public ForwardPass {
     return inverse;
   }
 
-  ExtendShape extend_shape() const noexcept {
-    return {attention_shape(0), spec_.hidden_size, spec_.intermediate_size, spec_.rms_norm_eps};
+  /// hidden += what `linear` makes of x, behind its norm if there is one.
+  static void add_output(const LayerShape& shape, const Linear& linear, const std::vector<float>& post_norm,
+                         const std::vector<float>& x, std::span<float> hidden, Scratch& scratch,
+                         StageClock& clock) {
+    const std::size_t tokens = hidden.size() / shape.hidden;
+    if (post_norm.empty()) {
+      linear.add_to(x.data(), tokens, hidden.data());
+      return clock.matmul();
+    }
+    scratch.product.resize(hidden.size());
+    linear.apply(x.data(), tokens, scratch.product.data());
+    clock.matmul();
+    add_post_normed(shape, post_norm, scratch.product.data(), tokens, scratch.product.data(), hidden.data());
+    clock.elementwise();
   }
 
-  AttentionShape attention_shape(std::size_t tokens) const noexcept {
-    return {tokens, spec_.n_heads, spec_.n_kv_heads, spec_.head_dim};
+  LayerShape layer_shape(std::uint32_t layer, std::size_t tokens) const noexcept {
+    return {attention_shape(layer, tokens),
+            spec_.hidden_size,
+            spec_.intermediate_size,
+            spec_.rms_norm_eps,
+            spec_.activation,
+            spec_.qk_norm};
+  }
+
+  AttentionShape attention_shape(std::uint32_t layer, std::size_t tokens) const noexcept {
+    return {tokens,
+            spec_.n_heads,
+            spec_.n_kv_heads,
+            spec_.head_dim,
+            spec_.attention_scale,
+            spec_.attention_softcap,
+            spec_.window_of(layer)};
+  }
+
+  const Rope& rope_of(std::uint32_t layer) const noexcept {
+    return local_rope_ && spec_.window_of(layer) != 0 ? *local_rope_ : rope_;
   }
 
   ModelSpec spec_;
   Rope rope_;
+  std::optional<Rope> local_rope_;  ///< of windowed layers, where they have their own
   std::string blas_;
   mutable ScratchPool scratch_;
   mutable StageTotals stages_;
@@ -294,5 +363,5 @@ class LlamaPass final : public ForwardPass {
 
 extern "C" __attribute__((visibility("default"))) llmq::ForwardPass* llmq_make_forward_pass(
     const llmq::ModelSpec* spec) {
-  return new llmq::torch_pass::LlamaPass(*spec);
+  return new llmq::torch_pass::TorchPass(*spec);
 }

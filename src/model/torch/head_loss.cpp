@@ -9,9 +9,18 @@
 namespace llmq::torch_pass {
 namespace {
 
-void part_logits(const Linear& output, const float* normed, std::size_t rows, std::vector<float>& logits) {
-  logits.resize(std::max(logits.size(), rows * output.out_features));
-  output.apply(normed, rows, logits.data());
+void part_logits(const HeadPart& part, const float* normed, std::size_t rows, std::vector<float>& logits) {
+  const std::size_t count = rows * part.output.out_features;
+  logits.resize(std::max(logits.size(), count));
+  part.output.apply(normed, rows, logits.data());
+  if (part.softcap > 0) softcap(logits.data(), count, 1, part.softcap);
+}
+
+/// Slope of the soft cap where it gave this logit.
+float slope(const HeadPart& part, float logit) {
+  if (part.softcap == 0) return 1;
+  const float tangent = logit / part.softcap;
+  return 1 - tangent * tangent;
 }
 
 /// Takes one row into its running top and sum of exponentials.
@@ -43,7 +52,7 @@ void take_logits(const HeadPart& part, std::span<const std::int32_t> ids, const 
     progress.sums.assign(rows, 0.0);
     progress.next_logits.assign(rows, 0.0F);
   }
-  part_logits(part.output, normed, rows, logits);
+  part_logits(part, normed, rows, logits);
   for (std::size_t row = 0; row < rows; ++row) {
     const std::span<const float> of_row(logits.data() + row * width, width);
     take_in(of_row, progress.tops[row], progress.sums[row]);
@@ -57,17 +66,19 @@ void add_gradient(const HeadPart& part, std::span<const std::int32_t> ids, const
   const std::size_t rows = ids.size() - 1, width = part.output.out_features;
   const std::size_t hidden = part.output.in_features;
   if (progress.d_normed.empty()) progress.d_normed.assign(ids.size() * hidden, 0.0F);
-  part_logits(part.output, normed, rows, logits);
+  part_logits(part, normed, rows, logits);
   const double share = 1.0 / static_cast<double>(rows);
   for (std::size_t row = 0; row < rows; ++row) {  // logits become (p - 1 for the true token) / rows
     float* of_row = logits.data() + row * width;
     const float top = progress.tops[row];
     const auto factor = static_cast<float>(share / progress.sums[row]);
-    for (std::size_t k = 0; k < width; ++k) of_row[k] = std::exp(of_row[k] - top) * factor;
     std::size_t at = 0;
+    const bool here = find_token(part, ids[row + 1], at);
+    const float slope_at = here ? slope(part, of_row[at]) : 0;
+    for (std::size_t k = 0; k < width; ++k)
+      of_row[k] = std::exp(of_row[k] - top) * factor * slope(part, of_row[k]);
     // p - 1 by expm1, not as the difference of rounded numbers: a sure prediction keeps its gradient.
-    if (find_token(part, ids[row + 1], at))
-      of_row[at] = static_cast<float>(share * std::expm1(log_probability(progress, row)));
+    if (here) of_row[at] = static_cast<float>(share * std::expm1(log_probability(progress, row))) * slope_at;
   }
   multiply({logits.data(), rows, width, width}, {part.output.weight.data(), width, hidden, hidden},
            {progress.d_normed.data(), rows, hidden, hidden}, Product::add);

@@ -17,6 +17,7 @@ namespace llmq::torch_pass {
 struct HeadPart {
   const Linear& output;
   std::size_t first_token;
+  float softcap;  ///< of logits; 0: none
 };
 
 /// Takes a part's logits into the running tops, sums and true logits.

@@ -11,13 +11,17 @@
 
 namespace llmq::torch_pass {
 
-/// q, k, v and gate, up are stacked into one matrix each.
+/// q, k, v and gate, up are stacked into one matrix each. Norms that the architecture has not are empty.
 struct Layer final : LayerWeights {
-  std::vector<float> attention_norm, ffn_norm;
+  std::uint32_t index = 0;
+  std::vector<float> attention_norm, ffn_norm;            ///< before their products
+  std::vector<float> q_norm, k_norm;                      ///< [head_dim], or [heads x head_dim]
+  std::vector<float> attention_post_norm, ffn_post_norm;  ///< behind their products
   Linear qkv, attention_output, gate_up, down;
   std::uint64_t bytes() const noexcept override {
-    return 4 * (attention_norm.size() + ffn_norm.size()) + qkv.bytes() + attention_output.bytes() +
-           gate_up.bytes() + down.bytes();
+    return 4 * (attention_norm.size() + ffn_norm.size() + q_norm.size() + k_norm.size() +
+                attention_post_norm.size() + ffn_post_norm.size()) +
+           qkv.bytes() + attention_output.bytes() + gate_up.bytes() + down.bytes();
   }
 };
 

@@ -45,22 +45,22 @@ class LayerBackward {
 
   /// What the forward pass computed on its way; `middle` is the state between attention and MLP.
   void forward() {
-    rms_norm(input_, layer_.attention_norm.data(), shape_.eps, tokens_, shape_.hidden,
-             scratch_.normed.data());
+    attention_input_ = pre_norm(shape_, layer_.attention_norm, input_, tokens_, scratch_.normed);
     clock_.elementwise();
-    layer_.qkv.apply(scratch_.normed.data(), tokens_, scratch_.qkv.data());
+    layer_.qkv.apply(attention_input_, tokens_, scratch_.qkv.data());
     clock_.matmul();
+    if (shape_.qk_norm != QkNorm::none) scratch_.raw_qkv = scratch_.qkv;
+    norm_queries_and_keys(shape_, layer_, scratch_.qkv.data(), tokens_);
     attention(shape_.attention, rope_, scratch_.qkv.data(), scratch_.attended.data(), scratch_.attention);
     clock_.attention();
     std::copy_n(input_, tokens_ * shape_.hidden, scratch_.middle.data());
-    layer_.attention_output.add_to(scratch_.attended.data(), tokens_, scratch_.middle.data());
-    clock_.matmul();
-    rms_norm(scratch_.middle.data(), layer_.ffn_norm.data(), shape_.eps, tokens_, shape_.hidden,
-             scratch_.ffn_normed.data());
+    add_output(layer_.attention_output, scratch_.attended, layer_.attention_post_norm,
+               scratch_.attention_product, scratch_.middle.data());
+    ffn_input_ = pre_norm(shape_, layer_.ffn_norm, scratch_.middle.data(), tokens_, scratch_.ffn_normed);
     clock_.elementwise();
-    layer_.gate_up.apply(scratch_.ffn_normed.data(), tokens_, scratch_.gate_up.data());
+    layer_.gate_up.apply(ffn_input_, tokens_, scratch_.gate_up.data());
     clock_.matmul();
-    swiglu(scratch_.gate_up.data(), tokens_, shape_.ffn, scratch_.activated.data());
+    activate(shape_, scratch_.gate_up.data(), tokens_, scratch_.activated.data());
     clock_.elementwise();
   }
 
@@ -68,36 +68,99 @@ class LayerBackward {
     const std::array down = {Member{"ffn_down.weight", 0, shape_.hidden}};
     const std::array gate_up = {Member{"ffn_gate.weight", 0, shape_.ffn},
                                 Member{"ffn_up.weight", shape_.ffn, shape_.ffn}};
-    weight_gradients(layer_.down, down, scratch_.activated, gradient);
-    through(layer_.down, gradient, scratch_.d_activated);
-    swiglu_backward(scratch_.gate_up.data(), scratch_.d_activated.data(), tokens_, shape_.ffn);
+    if (!layer_.ffn_post_norm.empty()) {
+      scratch_.ffn_product.resize(tokens_ * shape_.hidden);
+      layer_.down.apply(scratch_.activated.data(), tokens_, scratch_.ffn_product.data());
+      clock_.matmul();
+    }
+    const float* d_down = behind_post_norm(layer_.ffn_post_norm, scratch_.ffn_product, gradient);
+    weight_gradients(layer_.down, down, scratch_.activated.data(), d_down);
+    through(layer_.down, d_down, scratch_.d_activated);
+    if (shape_.activation == Activation::gelu_tanh)
+      geglu_backward(scratch_.gate_up.data(), scratch_.d_activated.data(), tokens_, shape_.ffn);
+    else
+      swiglu_backward(scratch_.gate_up.data(), scratch_.d_activated.data(), tokens_, shape_.ffn);
     clock_.elementwise();
-    weight_gradients(layer_.gate_up, gate_up, scratch_.ffn_normed, scratch_.gate_up.data());
+    weight_gradients(layer_.gate_up, gate_up, ffn_input_, scratch_.gate_up.data());
     through(layer_.gate_up, scratch_.gate_up.data(), scratch_.d_normed);
-    rms_norm_backward(scratch_.middle.data(), layer_.ffn_norm.data(), shape_.eps, scratch_.d_normed.data(),
-                      tokens_, shape_.hidden, gradient);
-    clock_.elementwise();
+    add_through_pre_norm(layer_.ffn_norm, scratch_.middle.data(), gradient);
   }
 
   void self_attention(float* gradient) {
-    const std::size_t q_rows = shape_.attention.heads * shape_.attention.head_dim;
+    const std::size_t q_rows = shape_.attended();
     const std::size_t kv_rows = shape_.attention.kv_heads * shape_.attention.head_dim;
     const std::array output = {Member{"attn_output.weight", 0, shape_.hidden}};
     const std::array qkv = {Member{"attn_q.weight", 0, q_rows}, Member{"attn_k.weight", q_rows, kv_rows},
                             Member{"attn_v.weight", q_rows + kv_rows, kv_rows}};
-    weight_gradients(layer_.attention_output, output, scratch_.attended, gradient);
-    through(layer_.attention_output, gradient, scratch_.d_attended);
+    const float* d_output =
+        behind_post_norm(layer_.attention_post_norm, scratch_.attention_product, gradient);
+    weight_gradients(layer_.attention_output, output, scratch_.attended.data(), d_output);
+    through(layer_.attention_output, d_output, scratch_.d_attended);
     attention_backward(shape_.attention, rope_, scratch_.qkv.data(), scratch_.attended.data(),
                        scratch_.d_attended.data(), scratch_.d_qkv.data(), scratch_.attention_backward);
+    if (shape_.qk_norm != QkNorm::none) through_qk_norms();
     clock_.attention();
-    weight_gradients(layer_.qkv, qkv, scratch_.normed, scratch_.d_qkv.data());
+    weight_gradients(layer_.qkv, qkv, attention_input_, scratch_.d_qkv.data());
     through(layer_.qkv, scratch_.d_qkv.data(), scratch_.d_normed);
-    rms_norm_backward(input_, layer_.attention_norm.data(), shape_.eps, scratch_.d_normed.data(), tokens_,
-                      shape_.hidden, gradient);
-    clock_.elementwise();
+    add_through_pre_norm(layer_.attention_norm, input_, gradient);
   }
 
  private:
+  /// hidden += what `linear` makes of x, behind its norm if there is one; the product itself is then kept.
+  void add_output(const Linear& linear, const std::vector<float>& x, const std::vector<float>& post_norm,
+                  std::vector<float>& product, float* hidden) {
+    if (post_norm.empty()) {
+      linear.add_to(x.data(), tokens_, hidden);
+      return clock_.matmul();
+    }
+    product.resize(tokens_ * shape_.hidden);
+    linear.apply(x.data(), tokens_, product.data());
+    clock_.matmul();
+    add_post_normed(shape_, post_norm, product.data(), tokens_, scratch_.d_normed.data(), hidden);
+    clock_.elementwise();
+  }
+
+  /// Gradient of a product from that of what was added; without a norm between them the same.
+  const float* behind_post_norm(const std::vector<float>& post_norm, const std::vector<float>& product,
+                                const float* gradient) {
+    if (post_norm.empty()) return gradient;
+    scratch_.d_product.assign(tokens_ * shape_.hidden, 0.0F);
+    rms_norm_backward(product.data(), post_norm.data(), shape_.eps, gradient, tokens_, shape_.hidden,
+                      scratch_.d_product.data());
+    clock_.elementwise();
+    return scratch_.d_product.data();
+  }
+
+  /// gradient += that of the state `x`, from d_normed of what the products took in.
+  void add_through_pre_norm(const std::vector<float>& norm, const float* x, float* gradient) {
+    if (norm.empty())
+      add_bias(gradient, scratch_.d_normed.data(), 1, tokens_ * shape_.hidden);  // one long row
+    else
+      rms_norm_backward(x, norm.data(), shape_.eps, scratch_.d_normed.data(), tokens_, shape_.hidden,
+                        gradient);
+    clock_.elementwise();
+  }
+
+  /// d_qkv of normed queries and keys becomes that of the products.
+  void through_qk_norms() {
+    const AttentionShape& attention = shape_.attention;
+    const bool by_head = shape_.qk_norm == QkNorm::head;
+    std::vector<float> before;
+    for (std::size_t token = 0; token < tokens_; ++token) {
+      const std::size_t at = token * attention.qkv_width();
+      const auto part = [&](std::size_t first, std::size_t heads, const std::vector<float>& weight) {
+        const std::size_t count = heads * attention.head_dim, pieces = by_head ? heads : 1;
+        float* gradient = scratch_.d_qkv.data() + at + first;
+        before.assign(count, 0.0F);
+        rms_norm_backward(scratch_.raw_qkv.data() + at + first, weight.data(), shape_.eps, gradient, pieces,
+                          count / pieces, before.data());
+        std::copy(before.begin(), before.end(), gradient);
+      };
+      part(0, attention.heads, layer_.q_norm);
+      part(shape_.attended(), attention.kv_heads, layer_.k_norm);
+    }
+  }
+
   /// d_x [tokens, in] = d_y [tokens, out] W.
   void through(const Linear& linear, const float* d_y, std::vector<float>& d_x) {
     multiply({d_y, tokens_, linear.out_features, linear.out_features},
@@ -107,7 +170,7 @@ class LayerBackward {
   }
 
   /// d_W [out, in] = d_y^T x, some rows at a time.
-  void weight_gradients(const Linear& linear, std::span<const Member> members, const std::vector<float>& x,
+  void weight_gradients(const Linear& linear, std::span<const Member> members, const float* x,
                         const float* d_y) {
     const std::size_t columns = linear.in_features;
     scratch_.tile.resize(std::max(scratch_.tile.size(), kGradientRows * columns));
@@ -116,7 +179,7 @@ class LayerBackward {
         const std::size_t rows = std::min(kGradientRows, member.rows - row);
         const std::size_t first = member.first_row + row;
         multiply_first_transposed({d_y + first, tokens_, rows, linear.out_features},
-                                  {x.data(), tokens_, columns, columns},
+                                  {x, tokens_, columns, columns},
                                   {scratch_.tile.data(), rows, columns, columns}, Product::replace);
         clock_.matmul();
         observer_({member.name,
@@ -135,6 +198,8 @@ class LayerBackward {
   const Layer& layer_;
   const Rope& rope_;
   const float* input_;
+  const float* attention_input_ = nullptr;  ///< behind the norm, if there is one
+  const float* ffn_input_ = nullptr;
   const GradientObserver& observer_;
   Scratch& scratch_;
   StageClock clock_;

@@ -1,23 +1,16 @@
-// Gradient through one layer of the Llama family. SPDX-License-Identifier: Apache-2.0
+// Gradient through one layer. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>
 
 #include "llmq/model/forward.hpp"
 
-#include "model/torch/attention.hpp"
 #include "model/torch/layer.hpp"
+#include "model/torch/layer_parts.hpp"
 #include "model/torch/scratch.hpp"
 #include "model/torch/stage_clock.hpp"
 
 namespace llmq::torch_pass {
-
-struct LayerShape {
-  AttentionShape attention;
-  std::size_t hidden = 0;
-  std::size_t ffn = 0;
-  float eps = 0;
-};
 
 /// Rows of a weight whose gradients exist at once.
 inline constexpr std::size_t kGradientRows = 128;

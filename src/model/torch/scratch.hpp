@@ -13,9 +13,11 @@ namespace llmq::torch_pass {
 
 struct Scratch {
   std::vector<float> normed, qkv, attended, gate_up, activated;
+  std::vector<float> product;  // behind a product that is normed before it is added
   AttentionScratch attention;
   // Backward only.
   std::vector<float> middle, ffn_normed, d_activated, d_normed, d_attended, d_qkv, tile, logits;
+  std::vector<float> raw_qkv, attention_product, ffn_product, d_product;  // where norms follow products
   AttentionBackwardScratch attention_backward;
 };
 

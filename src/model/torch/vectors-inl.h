@@ -41,6 +41,14 @@ HWY_INLINE void for_each(const float* a, std::size_t count, float* out, const F&
   for_each_pair(a, a, count, out, [&f](auto d, auto x, auto) HWY_ATTR { return f(d, x); });
 }
 
+/// gelu(g) in its tanh form is g / (1 + e^-z) with this z = 2 sqrt(2 / pi) (g + 0.044715 g^3).
+template <class D, class V>
+HWY_INLINE V gelu_exponent(D d, V gate) {
+  const auto cube = hn::Mul(hn::Mul(gate, gate), gate);
+  const auto inner = hn::Add(gate, hn::Mul(hn::Set(d, 0.044715F), cube));
+  return hn::Mul(hn::Set(d, 1.5957691216F), inner);
+}
+
 using llmq::HWY_NAMESPACE::exp_of_nonpositive;
 using llmq::HWY_NAMESPACE::largest;
 

@@ -27,6 +27,15 @@ Case make_case(std::size_t tokens, std::size_t heads, std::size_t kv_heads, std:
   return made;
 }
 
+Case windowed(Case given, std::size_t window) {
+  given.shape.window = window;
+  return given;
+}
+Case capped(Case given, float cap) {
+  given.shape.softcap = cap;
+  return given;
+}
+
 std::vector<float> attend(const Case& given) {
   // Frequency 0 leaves heads as they are: rotation has a test of its own.
   const Rope rope(std::vector<float>(given.shape.head_dim / 2, 0.0F), given.shape.tokens);
@@ -39,7 +48,9 @@ std::vector<float> attend(const Case& given) {
 }
 
 std::vector<double> plain_attention(const Case& given) {
-  const auto& [tokens, heads, kv_heads, dim] = given.shape;
+  const AttentionShape& shape = given.shape;
+  const std::size_t tokens = shape.tokens, heads = shape.heads, kv_heads = shape.kv_heads,
+                    dim = shape.head_dim;
   const std::size_t stride = given.shape.qkv_width();
   std::vector<double> out;
   for (std::size_t t = 0; t < tokens; ++t) {
@@ -52,7 +63,11 @@ std::vector<double> plain_attention(const Case& given) {
         double dot = 0;
         for (std::size_t c = 0; c < dim; ++c)
           dot += static_cast<double>(query[c]) * given.qkv[s * stride + key_at + c];
-        total += weights[s] = std::exp(dot / std::sqrt(static_cast<double>(dim)));
+        double score = dot / std::sqrt(static_cast<double>(dim));
+        const auto cap = static_cast<double>(shape.softcap);
+        if (cap > 0) score = cap * std::tanh(score / cap);
+        const bool sees = shape.window == 0 || t - s < shape.window;
+        total += weights[s] = sees ? std::exp(score) : 0;
       }
       for (std::size_t c = 0; c < dim; ++c) {
         double sum = 0;
@@ -74,8 +89,11 @@ class Attention : public testing::Test {
 };
 
 TEST_F(Attention, equals_its_definition_for_groups_of_any_size) {
-  for (const Case& given : {make_case(1, 4, 2, 8), make_case(300, 4, 4, 8), make_case(130, 6, 2, 16),
-                            make_case(77, 16, 2, 32), make_case(65, 32, 1, 8), make_case(200, 12, 1, 64)}) {
+  for (const Case& given :
+       {make_case(1, 4, 2, 8), make_case(300, 4, 4, 8), make_case(130, 6, 2, 16), make_case(77, 16, 2, 32),
+        make_case(65, 32, 1, 8), make_case(200, 12, 1, 64), windowed(make_case(300, 8, 2, 16), 1),
+        windowed(make_case(300, 8, 2, 16), 100), windowed(make_case(90, 4, 4, 16), 500),
+        capped(make_case(150, 8, 2, 16), 4), windowed(capped(make_case(260, 6, 3, 8), 2), 30)}) {
     const std::vector<float> got = attend(given);
 
     const std::vector<double> wanted = plain_attention(given);

@@ -9,7 +9,7 @@
 #include "llmq/model/forward.hpp"
 
 #include "head_in_parts.hpp"
-#include "plain_llama.hpp"
+#include "plain_model.hpp"
 
 namespace {
 using namespace llmq;
@@ -17,12 +17,13 @@ using namespace llmq::testing_support;
 
 /// Mean next-token loss by plain loops.
 double plain_loss(const ModelSpec& spec, const Weights& weights, const std::vector<std::int32_t>& ids) {
-  const PlainLlama plain(spec, weights);
+  const PlainModel plain(spec, weights);
   const Values& table = weights.get("token_embd.weight", std::size_t{spec.vocab_size} * spec.hidden_size);
   std::vector<Doubles> hidden(ids.size());
   for (std::size_t t = 0; t < ids.size(); ++t) {
     const auto row = table.begin() + static_cast<std::ptrdiff_t>(ids[t]) * spec.hidden_size;
     hidden[t].assign(row, row + spec.hidden_size);
+    for (double& value : hidden[t]) value *= static_cast<double>(spec.embedding_scale);
   }
   for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) plain.layer(layer, hidden);
   double loss = 0;
@@ -74,8 +75,10 @@ Gradients backward(const ModelSpec& spec, const ForwardPass& pass, const WeightL
   return result;
 }
 
-TEST(BackwardPass, gradients_equal_differences_of_the_loss) {
-  const ModelSpec spec = small_spec();
+class GradientOf : public testing::TestWithParam<NamedSpec> {};
+
+TEST_P(GradientOf, equals_differences_of_the_loss) {
+  const ModelSpec& spec = GetParam().spec;
   Weights weights(false);
   const std::vector<std::int32_t> ids = some_ids(140, spec.vocab_size);  // more than one block of queries
   const auto pass = make_forward_pass(spec);
@@ -103,6 +106,9 @@ TEST(BackwardPass, gradients_equal_differences_of_the_loss) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Architectures, GradientOf, testing::ValuesIn(small_specs()),
+                         [](const auto& given) { return std::string(given.param.name); });
 
 TEST(BackwardPass, bits_do_not_depend_on_other_threads) {
   const ModelSpec spec = small_spec();

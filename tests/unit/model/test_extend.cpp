@@ -10,7 +10,7 @@
 #include "llmq/model/forward.hpp"
 #include "llmq/model/source.hpp"
 
-#include "plain_llama.hpp"
+#include "plain_model.hpp"
 #include "support/every_target.hpp"
 
 namespace {
@@ -90,9 +90,9 @@ Values step_by_step(Extension& extension, const Ids& ids, std::size_t first) {
 }
 
 TEST(Extend, equals_the_pass_over_whole_samples) {
-  const ModelSpec spec = small_spec();  // biases, grouped heads, llama3 rotation
-  for (const bool tied : {false, true}) {
-    const Weights weights(tied);
+  for (const auto& [architecture, spec] : small_specs()) {
+    SCOPED_TRACE(architecture);
+    const Weights weights(spec.post_norms);  // some are tied
     Extension extension(spec, std::cref(weights), 1);
     const Ids ids = some_ids(150, spec.vocab_size);
     expect_near(step_by_step(extension, ids, 9), extension.whole(ids), 1e-5);

@@ -11,7 +11,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/model/forward.hpp"
 
-#include "plain_llama.hpp"
+#include "plain_model.hpp"
 
 namespace {
 using namespace llmq;
@@ -31,11 +31,12 @@ void expect_near(const Values& got, const std::vector<Doubles>& wanted, double s
 }
 
 TEST(ForwardPass, equals_plain_loops_in_double_precision) {
-  const ModelSpec spec = small_spec();
-  for (const bool tied : {false, true}) {
+  for (const auto& [architecture, spec] : small_specs()) {
+    SCOPED_TRACE(architecture);
+    const bool tied = spec.post_norms;
     const Weights weights(tied);
     const auto pass = make_forward_pass(spec);
-    const PlainLlama plain(spec, weights);
+    const PlainModel plain(spec, weights);
     const std::vector<std::int32_t> ids = some_ids(200, spec.vocab_size);  // more than one block of queries
     Values hidden(ids.size() * spec.hidden_size), logits(ids.size() * spec.vocab_size);
     pass->embed(*pass->load_embedding(std::cref(weights)), ids, hidden);

@@ -1,4 +1,4 @@
-// A small model of the Llama family written down as directly as it can be: plain loops in double precision,
+// A small model of any architecture written down as directly as it can be: plain loops in double precision,
 // weights that follow from their names. What forward and backward pass are judged by.
 #pragma once
 
@@ -38,6 +38,49 @@ inline ModelSpec small_spec() {
   spec.rope_original_context = 64;
   spec.attention_bias = spec.mlp_bias = true;
   return spec;
+}
+
+/// Small models that have one or all of what sets architectures apart.
+struct NamedSpec {
+  const char* name;
+  ModelSpec spec;
+};
+inline std::vector<NamedSpec> small_specs() {
+  const auto change = [](auto set) {
+    ModelSpec spec = small_spec();
+    spec.n_layers = 3;
+    spec.rope_scaling = RopeScaling::none;
+    set(spec);
+    return spec;
+  };
+  const auto windows = [](ModelSpec& spec) {
+    spec.sliding_window = 37;
+    spec.window_pattern = 2;
+    spec.rope_theta_local = 50;
+  };
+  const auto caps = [](ModelSpec& spec) {
+    spec.attention_softcap = 1.5F;
+    spec.logit_softcap = 2.0F;
+    spec.attention_scale = 0.5F;
+  };
+  return {{"llama3", small_spec()},
+          {"all_layers_windowed", change([](ModelSpec& spec) { spec.sliding_window = 50; })},
+          {"alternating_windows", change(windows)},
+          {"heads_normed", change([](ModelSpec& spec) { spec.qk_norm = QkNorm::head; })},
+          {"soft_caps", change(caps)},
+          {"norms_behind_products", change([](ModelSpec& spec) {
+             spec.pre_norms = false;
+             spec.post_norms = true;
+             spec.qk_norm = QkNorm::token;
+           })},
+          {"everything", change([&](ModelSpec& spec) {
+             windows(spec);
+             caps(spec);
+             spec.post_norms = true;
+             spec.qk_norm = QkNorm::head;
+             spec.activation = Activation::gelu_tanh;
+             spec.embedding_scale = 3;
+           })}};
 }
 
 inline Values pseudo_random(std::size_t count, std::uint64_t seed, float scale) {
@@ -81,54 +124,84 @@ class Weights {
 };
 
 /// The architecture written down as directly as it can be.
-class PlainLlama {
+class PlainModel {
  public:
-  PlainLlama(const ModelSpec& spec, const Weights& weights) : spec_(spec), weights_(weights) {}
+  PlainModel(const ModelSpec& spec, const Weights& weights) : spec_(spec), weights_(weights) {}
 
   void layer(std::size_t index, std::vector<Doubles>& hidden) const {
     const std::string block = "blk." + std::to_string(index) + ".";
-    const std::size_t dim = spec_.head_dim;
+    const std::size_t dim = spec_.head_dim, window = spec_.window_of(static_cast<std::uint32_t>(index));
+    const bool local = window != 0 && spec_.rope_theta_local > 0;
+    const double scale = spec_.attention_scale > 0 ? static_cast<double>(spec_.attention_scale)
+                                                   : 1 / std::sqrt(static_cast<double>(dim));
     std::vector<Doubles> q, k, v;
     for (std::size_t t = 0; t < hidden.size(); ++t) {
-      const Doubles x = norm(hidden[t], block + "attn_norm.weight");
-      q.push_back(rotated(linear(x, block + "attn_q", spec_.n_heads * dim), t));
-      k.push_back(rotated(linear(x, block + "attn_k", spec_.n_kv_heads * dim), t));
+      const Doubles x = spec_.pre_norms ? norm(hidden[t], block + "attn_norm.weight") : hidden[t];
+      q.push_back(rotated(
+          normed_heads(linear(x, block + "attn_q", spec_.n_heads * dim), block + "attn_q_norm"), t, local));
+      k.push_back(
+          rotated(normed_heads(linear(x, block + "attn_k", spec_.n_kv_heads * dim), block + "attn_k_norm"), t,
+                  local));
       v.push_back(linear(x, block + "attn_v", spec_.n_kv_heads * dim));
     }
     for (std::size_t t = 0; t < hidden.size(); ++t) {
+      const std::size_t first = window != 0 && t + 1 > window ? t + 1 - window : 0;
       Doubles attended;
       for (std::size_t head = 0; head < spec_.n_heads; ++head) {
         const std::size_t group = head / (spec_.n_heads / spec_.n_kv_heads);
         Doubles score(t + 1);
         double total = 0;
-        for (std::size_t s = 0; s <= t; ++s) {
+        for (std::size_t s = first; s <= t; ++s) {
           double dot = 0;
           for (std::size_t c = 0; c < dim; ++c) dot += q[t][head * dim + c] * k[s][group * dim + c];
-          total += score[s] = std::exp(dot / std::sqrt(static_cast<double>(dim)));
+          total += score[s] = std::exp(capped(dot * scale, spec_.attention_softcap));
         }
         for (std::size_t c = 0; c < dim; ++c) {
           double sum = 0;
-          for (std::size_t s = 0; s <= t; ++s) sum += score[s] / total * v[s][group * dim + c];
+          for (std::size_t s = first; s <= t; ++s) sum += score[s] / total * v[s][group * dim + c];
           attended.push_back(sum);
         }
       }
-      add(hidden[t], linear(attended, block + "attn_output", spec_.hidden_size));
+      Doubles y = linear(attended, block + "attn_output", spec_.hidden_size);
+      if (spec_.post_norms) y = norm(y, block + "post_attention_norm.weight");
+      add(hidden[t], y);
     }
     for (Doubles& row : hidden) {
-      const Doubles x = norm(row, block + "ffn_norm.weight");
+      const Doubles x = spec_.pre_norms ? norm(row, block + "ffn_norm.weight") : row;
       Doubles gate = linear(x, block + "ffn_gate", spec_.intermediate_size);
       const Doubles up = linear(x, block + "ffn_up", spec_.intermediate_size);
-      for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-      add(row, linear(gate, block + "ffn_down", spec_.hidden_size));
+      for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = activated(gate[i]) * up[i];
+      Doubles y = linear(gate, block + "ffn_down", spec_.hidden_size);
+      if (spec_.post_norms) y = norm(y, block + "post_ffw_norm.weight");
+      add(row, y);
     }
   }
 
   Doubles logits(const Doubles& hidden, const std::string& matrix) const {
-    return product(norm(hidden, "output_norm.weight"), weights_.get(matrix, spec_.vocab_size * hidden.size()),
-                   spec_.vocab_size);
+    Doubles y = product(norm(hidden, "output_norm.weight"),
+                        weights_.get(matrix, spec_.vocab_size * hidden.size()), spec_.vocab_size);
+    for (double& value : y) value = capped(value, spec_.logit_softcap);
+    return y;
   }
 
  private:
+  static double capped(double value, float cap) {
+    return cap > 0 ? static_cast<double>(cap) * std::tanh(value / static_cast<double>(cap)) : value;
+  }
+  double activated(double gate) const {
+    if (spec_.activation == Activation::silu) return gate / (1 + std::exp(-gate));
+    return 0.5 * gate * (1 + std::tanh(std::sqrt(2 / M_PI) * (gate + 0.044715 * gate * gate * gate)));
+  }
+  Doubles normed_heads(Doubles x, const std::string& name) const {
+    if (spec_.qk_norm == QkNorm::none) return x;
+    if (spec_.qk_norm == QkNorm::token) return norm(x, name + ".weight");
+    const auto dim = static_cast<std::ptrdiff_t>(spec_.head_dim);
+    for (auto head = x.begin(); head != x.end(); head += dim) {
+      const Doubles one = norm(Doubles(head, head + dim), name + ".weight");
+      std::copy(one.begin(), one.end(), head);
+    }
+    return x;
+  }
   static void add(Doubles& x, const Doubles& y) {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
   }
@@ -156,8 +229,10 @@ class PlainLlama {
     return y;
   }
   /// Frequencies by the llama3 rule: long waves slowed by the factor, short ones kept, between them a ramp.
-  double frequency(std::size_t c) const {
-    const double plain = std::pow(spec_.rope_theta, -2.0 * static_cast<double>(c) / spec_.head_dim);
+  double frequency(std::size_t c, bool local) const {
+    const double theta = local ? spec_.rope_theta_local : spec_.rope_theta;
+    const double plain = std::pow(theta, -2.0 * static_cast<double>(c) / spec_.head_dim);
+    if (spec_.rope_scaling != RopeScaling::llama3) return plain;
     const double turns = spec_.rope_original_context * plain / (2 * M_PI);
     if (turns < spec_.rope_low_freq_factor) return plain / spec_.rope_factor;
     if (turns > spec_.rope_high_freq_factor) return plain;
@@ -165,11 +240,11 @@ class PlainLlama {
         (turns - spec_.rope_low_freq_factor) / (spec_.rope_high_freq_factor - spec_.rope_low_freq_factor);
     return (1 - smooth) * plain / spec_.rope_factor + smooth * plain;
   }
-  Doubles rotated(Doubles x, std::size_t position) const {
+  Doubles rotated(Doubles x, std::size_t position, bool local) const {
     const std::size_t half = spec_.head_dim / 2;
     for (std::size_t head = 0; head < x.size() / spec_.head_dim; ++head) {
       for (std::size_t c = 0; c < half; ++c) {
-        const double angle = static_cast<double>(position) * frequency(c);
+        const double angle = static_cast<double>(position) * frequency(c, local);
         double& a = x[head * spec_.head_dim + c];
         double& b = x[head * spec_.head_dim + half + c];
         const double turned = a * std::cos(angle) - b * std::sin(angle);

@@ -1,0 +1,37 @@
+// What stands between the matrix products of a layer, and where architectures differ.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "llmq/model/spec.hpp"
+
+#include "model/torch/attention.hpp"
+#include "model/torch/layer.hpp"
+
+namespace llmq::torch_pass {
+
+struct LayerShape {
+  AttentionShape attention;
+  std::size_t hidden = 0;
+  std::size_t ffn = 0;
+  float eps = 0;
+  Activation activation = Activation::silu;
+  QkNorm qk_norm = QkNorm::none;
+
+  std::size_t attended() const noexcept { return attention.heads * attention.head_dim; }
+};
+
+/// x [rows, hidden] normed into `normed`; without a norm x itself.
+const float* pre_norm(const LayerShape& shape, const std::vector<float>& weight, const float* x,
+                      std::size_t rows, std::vector<float>& normed);
+/// Queries and keys of rows [q | k | v], in place.
+void norm_queries_and_keys(const LayerShape& shape, const Layer& layer, float* qkv, std::size_t rows);
+/// out [rows, ffn] of rows [gate | up].
+void activate(const LayerShape& shape, const float* gate_up, std::size_t rows, float* out);
+/// hidden += norm(product), all [rows, hidden]; `normed` may be `product`.
+void add_post_normed(const LayerShape& shape, const std::vector<float>& weight, const float* product,
+                     std::size_t rows, float* normed, float* hidden);
+
+}  // namespace llmq::torch_pass
