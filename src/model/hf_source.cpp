@@ -68,7 +68,11 @@ class HfSource final : public ModelSource {
       return;
     }
     const bool permute = tensor.permuted_heads > 0 && order == RowOrder::gguf;
-    if (!permute) return read_run(tensor, row * tensor.row_elems(), out);
+    if (!permute) {
+      read_run(tensor, row * tensor.row_elems(), out);
+      for (float& value : out.first(tensor.offset == 0 ? 0 : out.size())) value += tensor.offset;
+      return;
+    }
     // Biases are rows of one element each: their permuted dimension is ne[0].
     const std::uint64_t unit = tensor.n_dims == 1 ? 1 : tensor.row_elems();
     const std::uint64_t total = tensor.elements() / unit;
@@ -157,6 +161,7 @@ class HfSource final : public ModelSource {
     for (std::size_t d = 0; d < rule.shape.size(); ++d) tensor.ne[d] = rule.shape[rule.shape.size() - 1 - d];
     tensor.stored_type = block_type_of(stored.dtype);
     tensor.permuted_heads = rule.permuted_heads;
+    tensor.offset = rule.offset;
     tensors_.push_back(std::move(tensor));
   }
 

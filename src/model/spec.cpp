@@ -15,6 +15,7 @@
 #include "llmq/formats/gguf.hpp"
 
 #include "model/architectures/architecture.hpp"
+#include "model/config_reader.hpp"
 
 namespace llmq {
 namespace {
@@ -23,55 +24,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxConfigBytes = 16 << 20;
-constexpr std::uint64_t kMaxDimension = 1 << 24;  // far above any model; keeps products inside 64 bits
 constexpr std::uint64_t kMaxLayers = 4096;
-
-/// Typed look-ups in one config file; errors carry its path and the key.
-class ConfigReader {
- public:
-  ConfigReader(const json& document, std::string path) : document_(document), path_(std::move(path)) {}
-
-  bool has(const char* key) const { return document_.contains(key) && !document_[key].is_null(); }
-  std::uint32_t count(const char* key, std::uint64_t limit = kMaxDimension) const {
-    if (!has(key)) fail(fmt::format("\"{}\" is missing", key));
-    const json& value = document_[key];
-    if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0 ||
-        value.get<std::uint64_t>() > limit) {
-      fail(fmt::format("\"{}\" must be a whole number from 1 to {}", key, limit));
-    }
-    return value.get<std::uint32_t>();
-  }
-  std::uint32_t count_or(const char* key, std::uint32_t fallback) const {
-    return has(key) ? count(key) : fallback;
-  }
-  double real_or(const char* key, double fallback) const {
-    if (!has(key)) return fallback;
-    const json& value = document_[key];
-    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() <= 0) {
-      fail(fmt::format("\"{}\" must be a positive number", key));
-    }
-    return value.get<double>();
-  }
-  bool flag_or(const char* key, bool fallback) const {
-    if (!has(key)) return fallback;
-    if (!document_[key].is_boolean()) fail(fmt::format("\"{}\" must be true or false", key));
-    return document_[key].get<bool>();
-  }
-  std::string text_or(const char* key, std::string fallback) const {
-    if (!has(key)) return fallback;
-    if (!document_[key].is_string()) fail(fmt::format("\"{}\" must be a string", key));
-    return document_[key].get<std::string>();
-  }
-  const json& at(const char* key) const { return document_[key]; }
-  [[noreturn]] void fail(std::string reason) const {
-    throw FormatError(ExitCode::validation, path_, FormatError::kNoOffset, std::move(reason));
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  const json& document_;
-  std::string path_;
-};
 
 std::string known_classes() {
   std::string list;
@@ -115,6 +68,17 @@ std::string last_part(const fs::path& path) {
   return plain.filename().string();
 }
 
+void read_activation(const ConfigReader& config, ModelSpec& spec) {
+  const std::string name = config.text_or("hidden_activation", config.text_or("hidden_act", "silu"));
+  if (name == "gelu_pytorch_tanh") {
+    spec.activation = Activation::gelu_tanh;
+  } else if (name != "silu") {
+    throw Error(ExitCode::unsupported_conversion,
+                fmt::format("{}: hidden_act \"{}\" is not supported", config.path(), name),
+                "Supported: silu, gelu_pytorch_tanh");
+  }
+}
+
 void read_shapes(const ConfigReader& config, ModelSpec& spec) {
   spec.hidden_size = config.count("hidden_size");
   spec.intermediate_size = config.count("intermediate_size");
@@ -125,6 +89,9 @@ void read_shapes(const ConfigReader& config, ModelSpec& spec) {
   spec.head_dim = config.count_or("head_dim", spec.hidden_size / spec.n_heads);
   spec.vocab_size = config.count("vocab_size");
   spec.context_length = config.count_or("max_position_embeddings", 2048);
+}
+
+void check_heads(const ConfigReader& config, const ModelSpec& spec) {
   if (!spec.explicit_head_dim && spec.hidden_size % spec.n_heads != 0) {
     config.fail("hidden_size is not a multiple of num_attention_heads and head_dim is not given");
   }
@@ -167,12 +134,7 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
                             ? model_directory
                             : fs::path(config.text_or("_name_or_path", "")));
   spec.torch_dtype = config.text_or("torch_dtype", config.text_or("dtype", ""));
-  const std::string activation = config.text_or("hidden_act", "silu");
-  if (activation != "silu") {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("{}: hidden_act \"{}\" is not supported", path.string(), activation),
-                "Supported: silu");
-  }
+  read_activation(config, spec);
   read_shapes(config, spec);
   spec.rms_norm_eps = static_cast<float>(config.real_or("rms_norm_eps", 1e-6));
   spec.rope_theta = config.real_or("rope_theta", 10000.0);
@@ -180,6 +142,8 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
   spec.tied_embeddings = config.flag_or("tie_word_embeddings", false);
   spec.attention_bias = config.flag_or("attention_bias", false);
   spec.mlp_bias = config.flag_or("mlp_bias", false);
+  architecture->read_config(config, spec);
+  check_heads(config, spec);
   return spec;
 }
 
@@ -253,6 +217,7 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
   spec.tied_embeddings = header.find("output.weight") == nullptr;
   spec.attention_bias = header.find("blk.0.attn_q.bias") != nullptr;
   spec.mlp_bias = header.find("blk.0.ffn_up.bias") != nullptr;
+  architecture->read_gguf(metadata, spec);
   return spec;
 }
 

@@ -31,6 +31,7 @@ struct ModelTensor {
   std::array<std::uint64_t, 4> ne{1, 1, 1, 1};  ///< ne[0] = in_features
   GgmlType stored_type = GgmlType::F32;         ///< number format in the source
   std::uint32_t permuted_heads = 0;  ///< heads of attn_q/attn_k whose rows GGUF reorders, 0 for others
+  float offset = 0;                  ///< what was added to the stored values: 1 for Gemma's norms
 
   std::uint64_t row_elems() const noexcept { return ne[0]; }
   std::uint64_t rows() const noexcept { return ne[1] * ne[2] * ne[3]; }

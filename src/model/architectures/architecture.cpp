@@ -5,7 +5,8 @@
 namespace llmq {
 
 std::span<const Architecture> architectures() noexcept {
-  static const std::array kTable = {kLlamaArchitecture};
+  static const std::array kTable = {kLlamaArchitecture,  kQwen2Architecture,  kQwen3Architecture,
+                                    kGemma2Architecture, kGemma3Architecture, kOlmo2Architecture};
   return kTable;
 }
 

@@ -21,14 +21,21 @@ struct TensorRule {
   std::int32_t layer = -1;
   bool required = true;
   std::uint32_t permuted_heads = 0;
+  float offset = 0;  ///< the model's value is the stored one plus this: Gemma's norms
 };
+
+class ConfigReader;
 
 struct Architecture {
   std::string_view name;                          ///< GGUF name
   std::span<const std::string_view> class_names;  ///< Hugging Face classes that map to it
   /// All tensors of a model with this spec, in output order.
   std::vector<TensorRule> (*tensor_rules)(const ModelSpec& spec);
-  /// Keys beyond the common set.
+  /// What config.json says beyond the common keys, and what it need not say.
+  void (*read_config)(const ConfigReader& config, ModelSpec& spec);
+  /// The same from a GGUF file.
+  void (*read_gguf)(const GgufMetadata& metadata, ModelSpec& spec);
+  /// Keys of a GGUF file beyond the common set.
   void (*write_metadata)(const ModelSpec& spec, GgufMetadata& metadata);
 };
 
@@ -37,6 +44,7 @@ const Architecture* find_architecture(std::string_view gguf_name) noexcept;
 const Architecture* find_architecture_of_class(std::string_view class_name) noexcept;
 
 /// Defined one per file.
-extern const Architecture kLlamaArchitecture;
+extern const Architecture kLlamaArchitecture, kQwen2Architecture, kQwen3Architecture, kGemma2Architecture,
+    kGemma3Architecture, kOlmo2Architecture;
 
 }  // namespace llmq

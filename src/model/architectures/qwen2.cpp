@@ -1,0 +1,32 @@
+// Qwen 1.5, 2 and 2.5, dense: Llama with biases on queries, keys and values. SPDX-License-Identifier:
+// Apache-2.0
+#include <array>
+
+#include "model/architectures/decoder_rules.hpp"
+#include "model/config_reader.hpp"
+
+namespace llmq {
+namespace {
+
+constexpr std::array<std::string_view, 1> kClasses = {"Qwen2ForCausalLM"};
+
+std::vector<TensorRule> tensor_rules(const ModelSpec& spec) {
+  DecoderStyle style;
+  style.qkv_bias = true;
+  return decoder_rules(spec, style);
+}
+
+void read_config(const ConfigReader& config, ModelSpec&) {
+  if (config.flag_or("use_sliding_window", false)) {
+    throw Error(ExitCode::unsupported_conversion,
+                config.path() + ": use_sliding_window is not supported for this architecture",
+                "Set it to false: contexts below the window are the same");
+  }
+}
+
+}  // namespace
+
+const Architecture kQwen2Architecture = {"qwen2",      kClasses,      &tensor_rules,
+                                         &read_config, &read_no_gguf, &write_no_metadata};
+
+}  // namespace llmq

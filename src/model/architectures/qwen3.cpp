@@ -1,0 +1,32 @@
+// Qwen 3, dense: Llama with each head of queries and keys normed. SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "model/architectures/decoder_rules.hpp"
+#include "model/config_reader.hpp"
+
+namespace llmq {
+namespace {
+
+constexpr std::array<std::string_view, 1> kClasses = {"Qwen3ForCausalLM"};
+
+std::vector<TensorRule> tensor_rules(const ModelSpec& spec) { return decoder_rules(spec, {}); }
+
+void read_config(const ConfigReader& config, ModelSpec& spec) {
+  spec.qk_norm = QkNorm::head;
+  // The reference implementation has heads of 128 where the configuration names no size.
+  if (!spec.explicit_head_dim) spec.head_dim = 128, spec.explicit_head_dim = true;
+  if (config.flag_or("use_sliding_window", false)) {
+    throw Error(ExitCode::unsupported_conversion,
+                config.path() + ": use_sliding_window is not supported for this architecture",
+                "Set it to false: contexts below the window are the same");
+  }
+}
+
+void read_gguf(const GgufMetadata&, ModelSpec& spec) { spec.qk_norm = QkNorm::head; }
+
+}  // namespace
+
+const Architecture kQwen3Architecture = {"qwen3",      kClasses,   &tensor_rules,
+                                         &read_config, &read_gguf, &write_no_metadata};
+
+}  // namespace llmq
