@@ -44,8 +44,11 @@ std::vector<float> scales_of_stored_norm(std::span<float> norm, std::span<const 
   if (norm.size() != scales.size()) throw InternalError("scales_of_stored_norm: sizes differ");
   std::vector<float> exact(scales.begin(), scales.end());
   for (std::size_t j = 0; j < norm.size(); ++j) {
-    const float stored = as_stored(norm[j] / scales[j], type);
-    if (stored != 0) exact[j] = norm[j] / stored;
+    if (norm[j] == 0) continue;
+    float stored = as_stored(norm[j] / scales[j], type);
+    // Nothing can be multiplied so that 0 or Inf becomes the norm again: such a channel is not scaled.
+    if (stored == 0 || !std::isfinite(stored)) stored = as_stored(norm[j], type);
+    exact[j] = stored == 0 ? 1.0F : norm[j] / stored;
     norm[j] = stored;
   }
   return exact;

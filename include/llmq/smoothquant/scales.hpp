@@ -21,7 +21,8 @@ std::vector<float> smooth_scales(const ChannelRanges& ranges, double alpha);
 
 /// What the scales become when the norm that is divided by them is stored in `type`: norm / stored value, so
 /// that stored norm and multiplied weights together are the original's to the last f32 digit. A norm of 0
-/// keeps its scale.
+/// keeps its scale. Where the divided norm is 0 or Inf in `type`, the norm is stored undivided and the scale
+/// is 1, to the rounding of `type`.
 /// @param norm  [channels]; becomes the values as stored
 std::vector<float> scales_of_stored_norm(std::span<float> norm, std::span<const float> scales, DType type);
 

@@ -67,6 +67,30 @@ TEST(WeightColumns, by_hand_and_the_same_on_every_target) {
   });
 }
 
+TEST(SmoothScales, a_norm_that_cannot_be_stored_divided_stays) {
+  // Smallest F16 above 0: 6e-8, largest: 65504.
+  std::vector<float> norm = {1e-3F, 200, -0.5F, 0, 1};
+  const std::vector<float> original = norm;
+  const std::vector<float> scales =
+      scales_of_stored_norm(norm, std::vector<float>{1e5F, 1e-5F, 1e8F, 1e8F, 2}, DType::F16);
+  EXPECT_NEAR(norm[0], 1e-3, 1e-6);
+  EXPECT_EQ(norm[1], 200);
+  EXPECT_EQ(norm[2], -0.5F);
+  EXPECT_EQ(norm[3], 0);
+  EXPECT_EQ(norm[4], 0.5F);
+  EXPECT_EQ(scales[1], 1);
+  EXPECT_EQ(scales[2], 1);
+  EXPECT_EQ(scales[3], 1e8F) << "a norm of 0 keeps its scale";
+  EXPECT_EQ(scales[4], 2);
+  for (const std::size_t j : {0u, 1u, 2u, 4u})
+    EXPECT_NEAR(norm[j] * scales[j], original[j], 1e-7 * std::fabs(original[j]));
+  // BF16 has the exponents of f32: the quotient itself is out of range.
+  std::vector<float> wide = {1e-35F, 1e35F};
+  EXPECT_EQ(scales_of_stored_norm(wide, std::vector<float>{1e20F, 1e-5F}, DType::BF16)[0],
+            1e-35F / bf16_to_f32(f32_to_bf16(1e-35F)));
+  EXPECT_TRUE(std::isfinite(wide[1]));
+}
+
 ModelSpec grouped() {
   ModelSpec spec;
   spec.n_layers = 2;
