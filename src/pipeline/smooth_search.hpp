@@ -1,5 +1,5 @@
-// The exponent of each mapping by trial: the smallest output error of its int8 products on samples that were
-// not used for the ranges. SPDX-License-Identifier: Apache-2.0
+// The scales of each mapping without an exponent of the user's: fitted to the inputs of some samples, and
+// chosen by the output errors of the int8 products on others. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <vector>
@@ -12,20 +12,32 @@
 
 namespace llmq {
 
-/// Exponents that are tried, in this order; the first of equal ones wins.
+/// Exponents that the fit may start from; the first of equal ones wins.
 inline constexpr double kTriedAlphas[] = {0.5, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0};
 
-/// Sums of squared differences to the f32 product, over tokens and outputs of all balance weights.
-struct SmoothTrials {
-  double unfolded = 0;         ///< with all scales 1
-  std::vector<double> folded;  ///< by index in kTriedAlphas
-  double product = 0;          ///< sum of the f32 product's squares
+/// Tokens, of all samples together, that scales are fitted to, and that choose among them.
+inline constexpr std::size_t kFitTokens = 8192, kHeldOutTokens = 4096;
+
+/// Errors are those of the int8 product on held-out samples: root of sum of squares over that of the f32
+/// product, an output's squares divided by its row's (smooth_trial.hpp).
+struct SmoothChoice {
+  bool folded = true;         ///< false: the scales are all 1
+  double alpha = 0.5;         ///< the exponent with the least error in the noise model
+  bool refined = false;       ///< the scales are the fit's, which started from that exponent's
+  std::vector<float> scales;  ///< [channels]
+  double error = 0;           ///< never above those of the other three
+  double error_at_half = 0, error_unfolded = 0, error_at_alpha = 0;
 };
 
-/// Collective: by mapping, the same on every rank. Samples are shared out over ranks, mappings and exponents
-/// over threads; ranks and threads change no bit. @throws Error(importance) for NaN or Inf in the pass.
-std::vector<SmoothTrials> try_alphas(const StageContext& context, const ModelSource& source,
-                                     const std::vector<SmoothMapping>& mappings,
-                                     const std::vector<ChannelRanges>& ranges, const SampleSet& samples);
+/// Collective: by mapping, the same on every rank. Samples are shared out over ranks and threads, which
+/// change no bit. Holds, beside a layer's weights, its inputs and one mapping's balance weights in f32.
+/// @param ranges     of `mappings`, in their order
+/// @param fitting    samples for the fit
+/// @param held_out   samples that choose; none of them in `fitting`, and best of none that made the ranges
+/// @throws Error(importance) for NaN or Inf in the pass.
+std::vector<SmoothChoice> choose_scales(const StageContext& context, const ModelSource& source,
+                                        const std::vector<SmoothMapping>& mappings,
+                                        const std::vector<ChannelRanges>& ranges, const SampleSet& fitting,
+                                        const SampleSet& held_out);
 
 }  // namespace llmq

@@ -1,5 +1,10 @@
-// W8A8 with and without smoothing on a model with outlier channels: what is gained, and that nothing depends
-// on threads.
+// W8A8 with scales chosen by the program against those of exponents, on models with and without outlier
+// channels: what is gained, and that nothing depends on threads.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
+
 #include <gtest/gtest.h>
 
 #include "llmq/embedded/texts.hpp"
@@ -7,121 +12,213 @@
 #include "llmq/smoothquant/smoothed_source.hpp"
 
 #include "pipeline/quality_evaluate.hpp"
+#include "pipeline/smooth_fit.hpp"
+#include "pipeline/smooth_inputs.hpp"
 #include "pipeline/smooth_ranges.hpp"
 #include "pipeline/smooth_search.hpp"
+#include "pipeline/smooth_trial.hpp"
 #include "support/quiet_stage.hpp"
 
 namespace {
 using namespace llmq;
 using namespace llmq::testing_support;
 
+constexpr std::size_t kFitting = 128, kHeldOut = 32, kEvaluation = 120;
+
 SampleSet samples_of(const ModelSource& model, std::string_view text, std::uint64_t count, Log& log) {
   return make_samples({std::nullopt, text, "text", 128, count, 256}, *make_tokenizer(model.vocabulary()),
                       log);
 }
 
-/// Pebble as another set of weights of the same function: inputs of its products a hundred times as large in
-/// some channels.
-Scalings outliers(const ModelSpec& spec) {
+SampleSet part_of(SampleSet set, std::size_t begin, std::size_t count) {
+  const auto first = set.samples.begin() + static_cast<std::ptrdiff_t>(begin);
+  set.samples = {first, first + static_cast<std::ptrdiff_t>(count)};
+  return set;
+}
+
+/// Scales that make inputs of a model's products a hundred times as large in some channels. The weights
+/// behind them are divided by `weights`: by 100 the model is the same function.
+Scalings outliers(const ModelSpec& spec, float weights) {
   Scalings scalings;
   for (const SmoothMapping& mapping : smooth_mappings(spec)) {
-    std::vector<float> scales(mapping.channels, 1.0F);
-    for (std::size_t j = 5 + mapping.layer; j < scales.size(); j += 61) scales[j] = 0.01F;
+    std::vector<float> scales(mapping.channels, 1.0F), louder(mapping.channels, 1.0F);
+    for (std::size_t j = 5 + mapping.layer; j < scales.size(); j += 61) {
+      scales[j] = 0.01F;
+      louder[j] = 100.0F / weights;
+    }
     fold(mapping, spec, scales, scalings);
+    for (const std::string& name : mapping.balance) {
+      std::vector<float>& columns = scalings[name].columns;
+      for (std::size_t c = 0; c < columns.size(); ++c)
+        columns[c] *= louder[channel_of_column(mapping, spec, c)];
+    }
   }
   return scalings;
 }
 
-class Smoothing : public testing::Test {
- protected:
-  Smoothing()
-      : original_(pebble()),
-        planted_(*original_, outliers(original_->spec())),
-        mappings_(smooth_mappings(planted_.spec())),
-        calibration_(samples_of(planted_, embedded_calibration_text(), 6, stage_.log)),
-        evaluation_(samples_of(planted_, embedded_evaluation_text(), 6, stage_.log)),
-        ranges_(ranges_of(planted_)) {}
+/// A model and what was measured of it.
+struct Trial {
+  /// @param weights  what weights behind outliers are divided by; 0: no outliers
+  Trial(const std::string& model, float weights)
+      : original(open_model(std::string(LLMQ_TEST_DATA) + "/" + model)),
+        planted(*original, weights > 0 ? outliers(original->spec(), weights) : Scalings{}),
+        mappings(smooth_mappings(planted.spec())) {
+    const SampleSet all = samples_of(planted, embedded_calibration_text(), kFitting + kHeldOut, stage.log);
+    fitting = part_of(all, 0, kFitting);
+    held_out = part_of(all, kFitting, kHeldOut);
+    ranges = ranges_of_inputs();
+  }
 
-  std::vector<ChannelRanges> ranges_of(const ModelSource& model) {
+  std::vector<ChannelRanges> ranges_of_inputs() {
     std::vector<LayerStatistics> statistics;
-    const std::vector<Candidate> itself = {{&model, ModelDifference{}}};
-    evaluate_candidates(stage_.context, calibration_, model, itself, {[](double) {}, {}, &statistics});
+    const std::vector<Candidate> itself = {{&planted, ModelDifference{}}};
+    evaluate_candidates(stage.context, fitting, planted, itself, {[](double) {}, {}, &statistics});
     Imatrix imatrix;
-    for (std::uint32_t layer = 0; layer < model.spec().n_layers; ++layer)
-      statistics[layer].write(layer, model, imatrix);
-    EXPECT_TRUE(without_input_ranges(imatrix, model, mappings_).empty());
-    return channel_ranges(model.spec(), imatrix, measure_columns(stage_.context, model, mappings_),
-                          mappings_);
+    for (std::uint32_t layer = 0; layer < planted.spec().n_layers; ++layer)
+      statistics[layer].write(layer, planted, imatrix);
+    EXPECT_TRUE(without_input_ranges(imatrix, planted, mappings).empty());
+    return channel_ranges(planted.spec(), imatrix, measure_columns(stage.context, planted, mappings), mappings);
   }
 
-  /// Divergence of the W8A8 model with these exponents; none: without folding.
-  double divergence(const std::vector<std::optional<double>>& alphas) {
-    Scalings scalings;
-    for (std::size_t m = 0; m < mappings_.size(); ++m) {
-      if (alphas[m]) fold(mappings_[m], planted_.spec(), smooth_scales(ranges_[m], *alphas[m]), scalings);
+  /// The same exponent for all mappings.
+  std::vector<std::vector<float>> at(double alpha) const {
+    std::vector<std::vector<float>> scales;
+    for (const ChannelRanges& one : ranges) scales.push_back(smooth_scales(one, alpha));
+    return scales;
+  }
+
+  /// Divergences of the W8A8 models with these scales, in real int8, on the evaluation text.
+  std::vector<double> divergences(const std::vector<std::vector<std::vector<float>>>& choices) {
+    std::vector<std::unique_ptr<ModelSource>> models;
+    std::vector<Candidate> candidates;
+    for (const auto& scales : choices) {
+      Scalings scalings;
+      for (std::size_t m = 0; m < scales.size(); ++m) fold(mappings[m], planted.spec(), scales[m], scalings);
+      models.push_back(std::make_unique<SmoothedSource>(planted, scalings));
+      models.push_back(std::make_unique<Int8Source>(*models.back()));
+      candidates.push_back({models.back().get(), std::nullopt, "W8A8"});
     }
-    const SmoothedSource smooth(planted_, scalings);
-    const Int8Source coded(smooth);
-    const std::vector<Candidate> candidate = {{&coded, std::nullopt, "W8A8"}};
-    return evaluate_candidates(stage_.context, evaluation_, planted_, candidate, {[](double) {}, {}, nullptr})
-        .candidates[0]
-        .summary.metrics()
-        .kld.mean;
+    const SampleSet evaluation = samples_of(planted, embedded_evaluation_text(), kEvaluation, stage.log);
+    const EvaluationScores scores =
+        evaluate_candidates(stage.context, evaluation, planted, candidates, {[](double) {}, {}, nullptr});
+    std::vector<double> found;
+    for (const CandidateScores& one : scores.candidates) {
+      EXPECT_GT(one.summary.scores(), 5000u);
+      found.push_back(one.summary.metrics().kld.mean);
+    }
+    return found;
   }
 
-  QuietStage stage_;
-  std::unique_ptr<ModelSource> original_;
-  SmoothedSource planted_;
-  std::vector<SmoothMapping> mappings_;
-  SampleSet calibration_, evaluation_;
-  std::vector<ChannelRanges> ranges_;
+  QuietStage stage;
+  std::unique_ptr<ModelSource> original;
+  SmoothedSource planted;
+  std::vector<SmoothMapping> mappings;
+  SampleSet fitting, held_out;
+  std::vector<ChannelRanges> ranges;
 };
 
-TEST_F(Smoothing, ranges_are_those_of_inputs_and_weights) {
-  const SmoothMapping& first = mappings_[0];
-  const ModelTensor& q = *planted_.find("blk.0.attn_q.weight");
+TEST(Smoothing, ranges_are_those_of_inputs_and_weights) {
+  const Trial trial("pebble", 100);
+  const ModelSource& model = trial.planted;
+  const ModelTensor& q = *model.find("blk.0.attn_q.weight");
   std::vector<float> weights(q.elements());
-  planted_.read_rows(q, 0, q.rows(), RowOrder::hugging_face, weights);
+  model.read_rows(q, 0, q.rows(), RowOrder::hugging_face, weights);
   float largest = 0;
   for (std::size_t row = 0; row < q.rows(); ++row)
     largest = std::max(largest, std::fabs(weights[row * q.row_elems() + 5]));
-  EXPECT_GE(ranges_[0].weight[5], largest);
-  EXPECT_LT(ranges_[0].weight[5], ranges_[0].weight[4] / 10) << "weights of an outlier channel are small";
-  EXPECT_GT(ranges_[0].input[5], ranges_[0].input[4] * 10);
-  EXPECT_EQ(ranges_[1].input.size(), std::uint64_t{planted_.spec().n_kv_heads} * planted_.spec().head_dim);
-  EXPECT_EQ(first.channels, ranges_[0].input.size());
+  EXPECT_GE(trial.ranges[0].weight[5], largest);
+  EXPECT_LT(trial.ranges[0].weight[5], trial.ranges[0].weight[4] / 10) << "an outlier's weights are small";
+  EXPECT_GT(trial.ranges[0].input[5], trial.ranges[0].input[4] * 10);
+  EXPECT_EQ(trial.ranges[1].input.size(), std::uint64_t{model.spec().n_kv_heads} * model.spec().head_dim);
+  EXPECT_EQ(trial.mappings[0].channels, trial.ranges[0].input.size());
 }
 
-TEST_F(Smoothing, smoothing_gains_tenfold) {
-  const std::vector<SmoothTrials> trials =
-      try_alphas(stage_.context, planted_, mappings_, ranges_, calibration_);
-  std::vector<std::optional<double>> chosen;
-  for (const SmoothTrials& trial : trials) {
-    const auto best = std::min_element(trial.folded.begin(), trial.folded.end());
-    EXPECT_LE(*best, trial.folded[0]) << "worse than 0.5 in its own measure";
-    EXPECT_GT(trial.product, 100 * *best);
-    if (*best < trial.unfolded)
-      chosen.push_back(kTriedAlphas[best - trial.folded.begin()]);
-    else
-      chosen.push_back(std::nullopt);
+TEST(Smoothing, the_noise_model_foretells_errors_and_the_fit_is_its_best) {
+  const Trial trial("pebble", 100);
+  const auto pass = make_forward_pass(trial.planted.spec());
+  SampleWalk walk(trial.stage.context, trial.planted, *pass, trial.fitting, kFitTokens);
+  const TakenInputs inputs = walk.advance(*pass->load_layer(0, make_weight_loader(trial.planted)));
+  for (std::size_t m = 0; m < 4; ++m) {
+    const SmoothMapping& mapping = trial.mappings[m];
+    const auto& input = inputs[static_cast<std::size_t>(mapping.input)];
+    const std::vector<float> half = trial.at(0.5)[m], ones(half.size(), 1.0F);
+    const NoiseModel model(trial.stage.context, trial.planted, mapping, input, trial.ranges[m], half);
+    const std::vector<float> fitted = model.minimize(half);
+    const TrialErrors real = try_scales(trial.stage.context, trial.planted, *pass, mapping, input, half,
+                                        {half, trial.at(0.2)[m], trial.at(0.9)[m], fitted});
+    const std::array<double, 4> model_errors = {model.error(half), model.error(trial.at(0.2)[m]),
+                                                model.error(trial.at(0.9)[m]), model.error(fitted)};
+    for (std::size_t i = 1; i < model_errors.size(); ++i) {
+      const double ratio = model_errors[i] / model_errors[0], found = real.choices[i] / real.choices[0];
+      EXPECT_NEAR(ratio / found, 1, 0.25) << mapping.name() << ", choice " << i;
+    }
+    for (const double alpha : kTriedAlphas) EXPECT_LT(model_errors[3], model.error(trial.at(alpha)[m]));
+    // All scales twice as large are the same codes.
+    std::vector<float> twice = half;
+    for (float& scale : twice) scale *= 2;
+    EXPECT_NEAR(model.error(twice) / model_errors[0], 1, 1e-9);
+    // Away from the fit in any direction is up; the bound is what the descent leaves.
+    for (const std::size_t j : {5u, 6u, 100u}) {
+      for (const float by : {0.8F, 1.25F}) {
+        std::vector<float> other = fitted;
+        other[j] *= by;
+        EXPECT_GT(model.error(other), 0.9999 * model_errors[3]);
+      }
+    }
   }
-  const double naive = divergence(std::vector<std::optional<double>>(mappings_.size()));
-  const double half = divergence(std::vector<std::optional<double>>(mappings_.size(), 0.5));
-  const double found = divergence(chosen);
-  EXPECT_GT(naive, 10 * half);
-  EXPECT_LT(found, 1.1 * half);
 }
 
-TEST_F(Smoothing, threads_change_no_bit) {
-  const StageContext one{stage_.comm, stage_.log, 1, std::uint64_t{4} << 30};
-  SampleSet few = calibration_;
-  few.samples.resize(2);
-  const auto a = try_alphas(stage_.context, planted_, mappings_, ranges_, few);
-  const auto b = try_alphas(one, planted_, mappings_, ranges_, few);
+struct Case {
+  const char* name;
+  const char* model;
+  float weights;   ///< as in Trial
+  double at_most;  ///< divergence, of that at an exponent of 0.5
+};
+
+class ChosenScales : public testing::TestWithParam<Case> {};
+
+TEST_P(ChosenScales, diverge_less_than_those_of_one_half) {
+  Trial trial(GetParam().model, GetParam().weights);
+  std::vector<std::vector<float>> chosen, ones;
+  const auto choices = choose_scales(trial.stage.context, trial.planted, trial.mappings, trial.ranges,
+                                     trial.fitting, trial.held_out);
+  for (const SmoothChoice& choice : choices) {
+    EXPECT_GT(choice.error, 0);
+    EXPECT_LE(choice.error, choice.error_at_half) << "worse than 0.5 in its own measure";
+    EXPECT_LE(choice.error, choice.error_unfolded);
+    EXPECT_LT(choice.error, 0.1);
+    chosen.push_back(choice.scales);
+    ones.emplace_back(choice.scales.size(), 1.0F);
+  }
+  const std::vector<double> divergences = trial.divergences({chosen, trial.at(0.5), ones});
+  EXPECT_LE(divergences[0], GetParam().at_most * divergences[1]);
+  if (GetParam().weights > 0) {
+    EXPECT_GT(divergences[2], 10 * divergences[1]) << "outliers that do no harm";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ChosenScales,
+                         testing::Values(Case{"pebble", "pebble", 0, 0.95},
+                                         Case{"pebble_outliers", "pebble", 100, 0.8},
+                                         Case{"pebble_loud_outliers", "pebble", 30, 0.85},
+                                         Case{"stories", "stories260k-wide256", 0, 0.9},
+                                         Case{"stories_outliers", "stories260k-wide256", 100, 0.75}),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST(Smoothing, threads_change_no_bit) {
+  const Trial trial("pebble", 100);
+  const SampleSet fitting = part_of(trial.fitting, 0, 5), held_out = part_of(trial.held_out, 0, 2);
+  const auto choose = [&](std::size_t threads) {
+    const StageContext context{trial.stage.comm, trial.stage.context.log, threads, std::uint64_t{4} << 30};
+    return choose_scales(context, trial.planted, trial.mappings, trial.ranges, fitting, held_out);
+  };
+  const auto a = choose(1), b = choose(3);
   for (std::size_t m = 0; m < a.size(); ++m) {
-    EXPECT_EQ(a[m].unfolded, b[m].unfolded);
-    EXPECT_EQ(a[m].folded, b[m].folded);
-    EXPECT_EQ(a[m].product, b[m].product);
+    EXPECT_EQ(a[m].scales, b[m].scales);
+    EXPECT_EQ(a[m].alpha, b[m].alpha);
+    EXPECT_EQ(a[m].error, b[m].error);
+    EXPECT_EQ(a[m].error_at_half, b[m].error_at_half);
+    EXPECT_EQ(a[m].error_unfolded, b[m].error_unfolded);
   }
 }
 
