@@ -21,22 +21,35 @@ constexpr std::uint64_t kRowsAtOnce = 256;  // of a weight
 constexpr int kFractionBits = 60;
 constexpr double kScarceTokens = 2048;  // with as many, peaks count twice
 
-/// Index of the largest value x factor; the first of equal ones.
-std::size_t largest_at(std::span<const float> values, std::span<const float> factors, float& largest) {
+/// Largest value x factor, at least 0.
+float largest_of(const float* values, const float* factors, std::size_t count) {
   constexpr std::size_t kLanes = 16;
-  std::array<float, kLanes> lanes{};
+  float lanes[kLanes] = {};
   std::size_t j = 0;
-  for (; j + kLanes <= values.size(); j += kLanes) {
+  for (; j + kLanes <= count; j += kLanes) {
     for (std::size_t k = 0; k < kLanes; ++k) {
       const float value = values[j + k] * factors[j + k];
       lanes[k] = lanes[k] < value ? value : lanes[k];
     }
   }
-  largest = *std::max_element(lanes.begin(), lanes.end());
-  for (; j < values.size(); ++j) largest = std::max(largest, values[j] * factors[j]);
-  for (j = 0; j + 1 < values.size() && values[j] * factors[j] != largest; ++j) {
+  float largest = *std::max_element(lanes, lanes + kLanes);
+  for (; j < count; ++j) largest = std::max(largest, values[j] * factors[j]);
+  return largest;
+}
+
+/// Index of the largest value x factor; the first of equal ones. Values are not below 0.
+std::size_t largest_at(std::span<const float> values, std::span<const float> factors, float& largest) {
+  constexpr std::size_t kChunk = 256;  // only the best chunk is gone through again
+  std::size_t best = 0;
+  largest = 0;
+  for (std::size_t begin = 0; begin < values.size(); begin += kChunk) {
+    const float found = largest_of(&values[begin], &factors[begin], std::min(kChunk, values.size() - begin));
+    if (found <= largest) continue;
+    largest = found;
+    best = begin;
   }
-  return j;
+  while (best + 1 < values.size() && values[best] * factors[best] != largest) ++best;
+  return best;
 }
 
 /// Squares of the rows' largest values, by the channel that is the largest.

@@ -1,6 +1,5 @@
 #include "pipeline/smooth_search.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -14,7 +13,8 @@ namespace {
 
 constexpr double kHalf = 0.5;
 
-/// What may be chosen, in this order: the first of equal ones wins.
+/// What may be chosen, in this order: the first of equal ones wins. The noise model has a say, too: it knows
+/// the largest inputs of all tokens, and held-out samples may be without a channel's rare outliers.
 enum Choice : std::size_t { at_half, at_alpha, refined, unfolded, kChoices };
 
 class ScaleSearch {
@@ -59,18 +59,24 @@ class ScaleSearch {
     std::vector<std::vector<float>> scales(kChoices);
     scales[unfolded].assign(half.size(), 1.0F);
     scales[at_half] = half;
+    std::vector<bool> eligible(kChoices);
     {
       const NoiseModel model(context_, source_, mappings_[m], fit_inputs, ranges_[m], half);
       choice.alpha = best_exponent(m, model);
       scales[at_alpha] = smooth_scales(ranges_[m], choice.alpha);
       scales[refined] = model.minimize(scales[at_alpha]);
+      const double bound = model.error(half);
+      for (std::size_t which = 0; which < kChoices; ++which)
+        eligible[which] = model.error(scales[which]) <= bound;
     }
     const TrialErrors errors = try_scales(context_, source_, *pass_, mappings_[m], rest_inputs, half, scales);
     const auto relative = [&](std::size_t which) {
       return errors.product > 0 ? std::sqrt(errors.choices[which] / errors.product) : 0.0;
     };
-    const auto best = static_cast<std::size_t>(
-        std::min_element(errors.choices.begin(), errors.choices.end()) - errors.choices.begin());
+    std::size_t best = at_half;
+    for (std::size_t which = 0; which < kChoices; ++which) {
+      if (eligible[which] && errors.choices[which] < errors.choices[best]) best = which;
+    }
     choice.folded = best != unfolded;
     choice.refined = best == refined;
     if (best == at_half) choice.alpha = kHalf;

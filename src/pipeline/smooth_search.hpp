@@ -25,7 +25,7 @@ struct SmoothChoice {
   double alpha = 0.5;         ///< the exponent with the least error in the noise model
   bool refined = false;       ///< the scales are the fit's, which started from that exponent's
   std::vector<float> scales;  ///< [channels]
-  double error = 0;           ///< never above those of the other three
+  double error = 0;           ///< never above that at 0.5, nor is the noise model's
   double error_at_half = 0, error_unfolded = 0, error_at_alpha = 0;
 };
 
