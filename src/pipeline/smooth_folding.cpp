@@ -209,8 +209,8 @@ MappingReport describe_mapping(const MappingFacts& facts, const ChannelRanges& r
   report.weight_after = summarize(after.weight);
   if (choice.folded) describe_scales(choice.scales, report);
   describe_wide_channels(after.input, report);
-  report.measured = choice.measured_error.has_value();
-  report.error = report.measured ? *choice.measured_error : error_bound(facts, choice.scales, fixed);
+  report.measured = choice.measured;
+  report.error = choice.measured ? choice.error : error_bound(facts, choice.scales, fixed);
   return report;
 }
 

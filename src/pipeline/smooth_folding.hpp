@@ -3,7 +3,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -16,20 +15,12 @@
 #include "llmq/smoothquant/smoothed_source.hpp"
 
 #include "pipeline/smooth_ranges.hpp"
+#include "pipeline/smooth_search.hpp"
 
 namespace llmq {
 
 /// A product whose noise may be larger than this part of itself cannot be represented.
 inline constexpr double kLargestSmoothError = 0.5;
-
-/// What was chosen for a mapping.
-struct SmoothChoice {
-  bool folded = true;
-  double alpha = kDefaultAlpha;
-  bool refined = false;
-  std::vector<float> scales;             ///< [channels], positive; empty when not folded
-  std::optional<double> measured_error;  ///< relative, root mean square, on held-out samples
-};
 
 /// Mappings whose weights become codes: all but those whose weights keep their numbers.
 std::vector<SmoothMapping> coded_mappings(const ModelSource& source, const std::set<std::string>& kept);

@@ -81,6 +81,7 @@ class ScaleSearch {
     choice.refined = best == refined;
     if (best == at_half) choice.alpha = kHalf;
     choice.scales = std::move(scales[best]);
+    choice.measured = true;
     choice.error = relative(best);
     choice.error_at_half = relative(at_half);
     choice.error_at_alpha = relative(at_alpha);

@@ -18,13 +18,14 @@ inline constexpr double kTriedAlphas[] = {0.5, 0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7
 /// Tokens, of all samples together, that scales are fitted to, and that choose among them.
 inline constexpr std::size_t kFitTokens = 8192, kHeldOutTokens = 4096;
 
-/// Errors are those of the int8 product on held-out samples: root of sum of squares over that of the f32
-/// product, an output's squares divided by its row's (smooth_trial.hpp).
+/// What becomes of a mapping. Errors are those of the int8 product on held-out samples: root of sum of
+/// squares over that of the f32 product, an output's squares divided by its row's (smooth_trial.hpp).
 struct SmoothChoice {
   bool folded = true;         ///< false: the scales are all 1
   double alpha = 0.5;         ///< the exponent with the least error in the noise model
   bool refined = false;       ///< the scales are the fit's, which started from that exponent's
   std::vector<float> scales;  ///< [channels]
+  bool measured = false;      ///< false: an exponent was given, and nothing below is known
   double error = 0;           ///< never above that at 0.5, nor is the noise model's
   double error_at_half = 0, error_unfolded = 0, error_at_alpha = 0;
 };

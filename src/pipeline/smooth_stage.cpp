@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <set>
 
 #include <fmt/format.h>
@@ -12,6 +11,7 @@
 #include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/samples.hpp"
 
+#include "pipeline/layer_statistics.hpp"
 #include "pipeline/run_imatrix.hpp"
 #include "pipeline/smooth_folding.hpp"
 #include "pipeline/smooth_ranges.hpp"
@@ -22,9 +22,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t kCtx = 512;
+constexpr std::uint64_t kAnalysisCtx = 512;
+// Scales are fitted to many short samples: many texts, and states that fit beside a layer.
+constexpr std::uint64_t kSearchCtx = 128;
 constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
-constexpr std::uint64_t kHeldOut = 16;  ///< samples at the text's end that judge exponents
+constexpr std::size_t kFitSamples = 256, kHeldOutSamples = kHeldOutTokens / kSearchCtx;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -33,7 +35,15 @@ double seconds_since(Clock::time_point start) {
 /// The calibration text, its end apart.
 struct SearchSamples {
   SampleSet fitting, held_out;
+  std::uint64_t tokens = 0;  ///< of the text before its end: what ranges may be taken from
 };
+
+/// Some samples, evenly spread.
+void thin_out(std::vector<std::vector<TokenId>>& samples, std::size_t most) {
+  if (samples.size() <= most) return;
+  for (std::size_t i = 0; i < most; ++i) samples[i] = std::move(samples[i * samples.size() / most]);
+  samples.resize(most);
+}
 
 SearchSamples search_samples(const StageContext& context, const ModelSource& source,
                              const QuantizeOptions& options) {
@@ -42,18 +52,40 @@ SearchSamples search_samples(const StageContext& context, const ModelSource& sou
   if (!options.calibration_data.empty()) data = options.calibration_data;
   const std::uint64_t context_length = source.spec().context_length;
   SearchSamples samples;
-  samples.fitting = make_samples(
-      {data, embedded_calibration_text(), "llm-quantize-calibration",
-       context_length == 0 ? kCtx : std::min(kCtx, context_length), kManySamples, context_length},
-      *tokenizer, context.log);
+  samples.fitting = make_samples({data, embedded_calibration_text(), "llm-quantize-calibration",
+                                  std::min(kSearchCtx, context_length), kManySamples, context_length},
+                                 *tokenizer, context.log);
   std::vector<std::vector<TokenId>>& all = samples.fitting.samples;
   samples.held_out = samples.fitting;
-  if (all.size() < 2) return samples;  // all there is
-  const std::uint64_t count = std::clamp<std::uint64_t>(all.size() / 4, 1, kHeldOut);
-  const auto border = all.end() - static_cast<std::ptrdiff_t>(count);
-  samples.held_out.samples.assign(border, all.end());
-  all.erase(border, all.end());
+  if (all.size() >= 2) {
+    const auto count = std::clamp<std::size_t>(all.size() / 4, 1, kHeldOutSamples);
+    const auto border = all.end() - static_cast<std::ptrdiff_t>(count);
+    samples.held_out.samples.assign(border, all.end());
+    all.erase(border, all.end());
+  }
+  samples.tokens = all.size() * samples.fitting.ctx;
+  thin_out(all, kFitSamples);
   return samples;
+}
+
+/// Of one rank while scales are searched: states of its samples, what a layer takes in at some tokens, the
+/// layer, and one mapping's weights.
+std::uint64_t search_bytes(const StageContext& context, const ModelSource& source,
+                           const SearchSamples& samples) {
+  const ModelSpec& spec = source.spec();
+  const auto ranks = static_cast<std::uint64_t>(context.comm.size());
+  const std::uint64_t tokens =
+      (samples.fitting.samples.size() + samples.held_out.samples.size() + ranks) * samples.fitting.ctx;
+  std::uint64_t widths = 0, layer = 0, largest = 0;
+  for (std::size_t input = 0; input < kLayerInputs; ++input)
+    widths += input_width(spec, static_cast<MatmulInput>(input));
+  for (const ModelTensor& tensor : source.tensors()) {
+    if (tensor.layer != 0) continue;
+    layer += tensor.elements();
+    largest = std::max(largest, tensor.elements());
+  }
+  return 4 * (tokens * spec.hidden_size / ranks + 2 * (kFitTokens + kHeldOutTokens) * widths / ranks + layer +
+              4 * largest);
 }
 
 /// One run of the stage, a step a function.
@@ -73,8 +105,10 @@ class SmoothStage {
 
   SmoothedModel run(const CheckpointOptions& checkpoints) {
     if (!smooth_.alpha) {
-      context_.comm.together("read the calibration text",
-                             [&] { samples_ = search_samples(context_, source_, options_); });
+      context_.comm.together("read the calibration text", [&] {
+        samples_ = search_samples(context_, source_, options_);
+        require_memory(context_, search_bytes(context_, source_, *samples_), "the search of scales");
+      });
     }
     find_imatrix(checkpoints);
     measure_ranges();
@@ -103,7 +137,10 @@ class SmoothStage {
     }
     if (!options_.imatrix || !missing.empty()) {
       std::uint64_t samples = options_.calibration_samples.value_or(kDefaultCalibrationSamples);
-      if (samples_) samples = std::min<std::uint64_t>(samples, samples_->fitting.samples.size());
+      if (samples_) {  // held-out samples are for judging
+        const std::uint64_t ctx = std::min<std::uint64_t>(kAnalysisCtx, source_.spec().context_length);
+        samples = std::clamp<std::uint64_t>(samples_->tokens / ctx, 1, samples);
+      }
       imatrix_ = analyzed_imatrix(context_, options_, samples, smooth_.imatrix_cache, checkpoints);
     }
     result_.imatrix = imatrix_.path;
@@ -139,25 +176,32 @@ class SmoothStage {
   /// Norms are folded as asked; values and up-projections where that makes the noise smaller.
   void choose_by_exponent(double alpha) {
     for (std::size_t m = 0; m < mappings_.size(); ++m) {
-      SmoothChoice choice{true, alpha, false, smooth_scales(ranges_[m], alpha), std::nullopt};
+      SmoothChoice choice{true, alpha, false, smooth_scales(ranges_[m], alpha)};
       const bool helps = mappings_[m].kind == FoldKind::norm ||
                          error_bound(facts(m), choice.scales, fixed_) < error_bound(facts(m), {}, fixed_);
-      if (!helps || !may_fold(source_, mappings_[m], kept_)) choice = {false, alpha, false, {}, std::nullopt};
+      if (!helps || !may_fold(source_, mappings_[m], kept_)) choice = {false, alpha, false, {}};
       choices_.push_back(std::move(choice));
     }
   }
 
+  /// Of the mappings that may be folded; the others stay as they are.
   void choose_by_trial() {
-    context_.log.status(fmt::format("Trying exponents on {} samples", samples_->held_out.samples.size()));
-    const std::vector<SmoothTrials> trials =
-        try_alphas(context_, source_, mappings_, ranges_, samples_->held_out);
+    std::vector<SmoothMapping> mappings;
+    std::vector<ChannelRanges> ranges;
     for (std::size_t m = 0; m < mappings_.size(); ++m) {
-      const auto best = std::min_element(trials[m].folded.begin(), trials[m].folded.end());
-      const bool folded = *best < trials[m].unfolded && may_fold(source_, mappings_[m], kept_);
-      SmoothChoice choice{folded, kTriedAlphas[best - trials[m].folded.begin()], false, {}, std::nullopt};
-      if (folded) choice.scales = smooth_scales(ranges_[m], choice.alpha);
-      choice.measured_error = std::sqrt((folded ? *best : trials[m].unfolded) / trials[m].product);
-      choices_.push_back(std::move(choice));
+      if (!may_fold(source_, mappings_[m], kept_)) continue;
+      mappings.push_back(mappings_[m]);
+      ranges.push_back(ranges_[m]);
+    }
+    context_.log.status(fmt::format("Searching scales: {} inputs, {} samples, {} to judge them",
+                                    mappings.size(), samples_->fitting.samples.size(),
+                                    samples_->held_out.samples.size()));
+    std::vector<SmoothChoice> found =
+        choose_scales(context_, source_, mappings, ranges, samples_->fitting, samples_->held_out);
+    for (std::size_t m = 0, next = 0; m < mappings_.size(); ++m) {
+      const bool searched = may_fold(source_, mappings_[m], kept_);
+      choices_.push_back(searched ? std::move(found[next++]) : SmoothChoice{false, 0, false, {}});
+      if (!choices_[m].folded) choices_[m].scales.clear();
     }
   }
 
