@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "llmq/core/error.hpp"
@@ -224,6 +225,28 @@ TEST(Smoothing, threads_change_no_bit) {
     EXPECT_EQ(a[m].error, b[m].error);
     EXPECT_EQ(a[m].error_at_half, b[m].error_at_half);
     EXPECT_EQ(a[m].error_unfolded, b[m].error_unfolded);
+  }
+}
+
+// The table of bench/RESULTS.md: --gtest_also_run_disabled_tests --gtest_filter=Smoothing.DISABLED_table
+TEST(Smoothing, DISABLED_table) {
+  struct Row {
+    const char* model;
+    Planted planted;
+  };
+  for (const Row& row :
+       {Row{"pebble", Planted::nothing}, Row{"pebble", Planted::outliers}, Row{"pebble", Planted::spikes},
+        Row{"stories260k-wide256", Planted::nothing}, Row{"stories260k-wide256", Planted::outliers}}) {
+    Trial trial(row.model, row.planted, kFitting);
+    std::vector<std::vector<std::vector<float>>> choices(1);  // naive: nothing is folded
+    for (int tenths = 0; tenths <= 10; ++tenths) choices.push_back(trial.at(tenths / 10.0));
+    choices.emplace_back();
+    for (const SmoothChoice& one : choose_scales(trial.stage.context, trial.planted, trial.mappings,
+                                                 trial.ranges, trial.fitting, trial.held_out))
+      choices.back().push_back(one.scales);
+    fmt::print("{} {}:", row.model, static_cast<int>(row.planted));
+    for (const double kld : trial.divergences(choices)) fmt::print(" {:.3g}", 1e4 * kld);
+    fmt::print("\n");
   }
 }
 
