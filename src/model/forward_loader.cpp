@@ -22,10 +22,6 @@ namespace {
 }  // namespace
 
 std::unique_ptr<ForwardPass> make_forward_pass(const ModelSpec& spec) {
-  if (spec.architecture != "llama") {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("architecture {} cannot be run yet", spec.architecture));
-  }
   // With OMP_PROC_BIND set, the OpenMP library that comes with the module would pin this thread to one core,
   // and every thread it starts would inherit that core.
   ::setenv("OMP_PROC_BIND", "false", 1);

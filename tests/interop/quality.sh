@@ -5,20 +5,13 @@
 set -euo pipefail
 : "${LLMQ_BIN:?}" "${LLMQ_PRINT_IDS:?}" "${LLMQ_TEST_DATA:?}" "${LLMQ_TEXT:?}"
 here=$(cd "$(dirname "$0")" && pwd)
-libraries=$here/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-# The package has the library, and its sources as a git bundle: only headers are taken from those.
-git clone -q --no-checkout "$here/node_modules/node-llama-cpp/llama/gitRelease.bundle" stock
-git -C stock checkout -q HEAD -- include ggml/include
-ours=()
-for name in libllama.v libggml.v libggml-base; do
-  for file in "$libraries/$name"*.so; do ours+=("-l:$(basename "$file")"); done
-done
-g++ -O3 -march=native -ffast-math -std=c++17 -Istock/include -Istock/ggml/include "$here/stock_scores.cpp" -o stock_scores -L"$libraries" "${ours[@]}" \
-  -Wl,-rpath,"$libraries"
+# shellcheck source=tests/interop/stock.sh
+. "$here/stock.sh"
+build_stock "$here"
 
 levels="Q8_0 Q6_K Q5_K_M Q4_K_M Q4_0 IQ4_XS Q3_K_M Q2_K IQ2_XS IQ1_M"
 tool() { "$LLMQ_BIN" --verbosity quiet "$@"; }

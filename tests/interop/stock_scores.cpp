@@ -1,8 +1,9 @@
 // Judges models with stock llama.cpp's library alone: stock_scores LIBRARIES IDS CTX CHUNKS BASE.gguf
 // MODEL.gguf... Full softmax of both in f64, on the same chunks as our own protocol
-// (docs/formats/evaluation.md). IDS: token ids of the whole text, separated by white space. One line a model:
-// its path, perplexity of the base and of the model, mean KL divergence, share of the same top token, number
-// of scores. Built by quality.sh against the library's own headers.
+// (docs/formats/evaluation.md). A MODEL may be a file NAME.logits of print_logits. IDS: token ids of the
+// whole text, separated by white space. One line a model: its path, perplexity of the base and of the model,
+// mean KL divergence, share of the same top token, number of scores. Built by quality.sh against the
+// library's own headers.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -86,6 +87,17 @@ std::vector<Row> evaluate(const std::string& path, const Text& text) {
   return rows;
 }
 
+/// Rows that print_logits wrote.
+std::vector<Row> read_logits(const std::string& path, std::size_t vocabulary) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<float> logits(vocabulary);
+  std::vector<Row> rows;
+  while (file.read(reinterpret_cast<char*>(logits.data()),
+                   static_cast<std::streamsize>(vocabulary * sizeof(float))))
+    rows.push_back(log_probabilities(logits.data(), static_cast<int>(vocabulary)));
+  return rows;
+}
+
 void report(const std::string& path, const std::vector<Row>& base, const std::vector<Row>& other,
             const Text& text) {
   double nll_base = 0, nll = 0, kld = 0, same = 0;
@@ -119,5 +131,11 @@ int main(int argc, char** argv) {
   const Text text =
       read_text(argv[2], std::strtoul(argv[3], nullptr, 10), std::strtoul(argv[4], nullptr, 10));
   const std::vector<Row> base = evaluate(argv[5], text);
-  for (int i = 6; i < argc; ++i) report(argv[i], base, evaluate(argv[i], text), text);
+  for (int i = 6; i < argc; ++i) {
+    const std::string path = argv[i];
+    const bool logits = path.size() > 7 && path.substr(path.size() - 7) == ".logits";
+    const std::vector<Row> rows = logits ? read_logits(path, base.front().size()) : evaluate(path, text);
+    if (rows.size() != base.size()) fail(path + ": other positions");
+    report(path, base, rows, text);
+  }
 }

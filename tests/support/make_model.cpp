@@ -1,5 +1,8 @@
-// Writes a Llama-shaped checkpoint with random weights: make_model DIRECTORY TOKENIZER_DIRECTORY LAYERS
-// HIDDEN FFN. BF16, heads of 64, 4 query heads a key head, the vocabulary of the tokenizer's model.
+// Writes a checkpoint with random weights: make_model DIRECTORY TOKENIZER_DIRECTORY LAYERS HIDDEN FFN
+// [CLASS]. BF16, heads of 64, the vocabulary of the tokenizer's model. Without CLASS a Llama with 4 query
+// heads a key head and norms of one; else one of architecture_models.hpp, two query heads a key head, norms
+// and biases that differ.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -11,41 +14,17 @@
 #include "llmq/core/half.hpp"
 #include "llmq/model/spec.hpp"
 
+#include "architecture_models.hpp"
+
 namespace {
 namespace fs = std::filesystem;
+using namespace llmq::testing_support;
 
-struct Tensor {
-  std::string name;
-  std::uint64_t rows;
-  std::uint64_t columns;  // 0: a vector of ones with `rows` values
-};
-
-std::vector<Tensor> list_tensors(std::uint64_t layers, std::uint64_t hidden, std::uint64_t ffn,
-                                 std::uint64_t vocab) {
-  std::vector<Tensor> tensors = {{"model.embed_tokens.weight", vocab, hidden},
-                                 {"lm_head.weight", vocab, hidden},
-                                 {"model.norm.weight", hidden, 0}};
-  for (std::uint64_t i = 0; i < layers; ++i) {
-    const auto add = [&](const char* name, std::uint64_t rows, std::uint64_t columns) {
-      tensors.push_back({fmt::format("model.layers.{}.{}.weight", i, name), rows, columns});
-    };
-    add("input_layernorm", hidden, 0);
-    add("self_attn.q_proj", hidden, hidden);
-    add("self_attn.k_proj", hidden / 4, hidden);
-    add("self_attn.v_proj", hidden / 4, hidden);
-    add("self_attn.o_proj", hidden, hidden);
-    add("post_attention_layernorm", hidden, 0);
-    add("mlp.gate_proj", ffn, hidden);
-    add("mlp.up_proj", ffn, hidden);
-    add("mlp.down_proj", hidden, ffn);
-  }
-  return tensors;
-}
-
-void write_weights(const fs::path& path, const std::vector<Tensor>& tensors) {
+/// @param deviation  of the values of vectors
+void write_weights(const fs::path& path, const std::vector<MadeTensor>& tensors, float deviation) {
   std::string header = "{";
   std::uint64_t offset = 0;
-  for (const Tensor& tensor : tensors) {
+  for (const MadeTensor& tensor : tensors) {
     const std::uint64_t bytes = 2 * tensor.rows * std::max<std::uint64_t>(1, tensor.columns);
     header += fmt::format("{}\"{}\":{{\"dtype\":\"BF16\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
                           offset == 0 ? "" : ",", tensor.name,
@@ -63,14 +42,15 @@ void write_weights(const fs::path& path, const std::vector<Tensor>& tensors) {
   std::uint64_t at = 8 + length;
   std::mt19937 random(1);
   std::vector<std::uint16_t> row;
-  for (const Tensor& tensor : tensors) {
+  for (const MadeTensor& tensor : tensors) {
+    const bool vector = tensor.columns == 0;
     std::normal_distribution<float> draw(
-        0, tensor.columns == 0 ? 0 : 1 / std::sqrt(static_cast<float>(tensor.columns)));
-    const std::uint64_t columns = std::max<std::uint64_t>(1, tensor.columns);
+        vector ? tensor.mean : 0, vector ? deviation : 1 / std::sqrt(static_cast<float>(tensor.columns)));
+    const bool constant = vector && deviation == 0;
     for (std::uint64_t r = 0; r < tensor.rows; ++r) {
       row.clear();
-      for (std::uint64_t c = 0; c < columns; ++c)
-        row.push_back(llmq::f32_to_bf16(tensor.columns == 0 ? 1.0F : draw(random)));
+      for (std::uint64_t c = 0; c < std::max<std::uint64_t>(1, tensor.columns); ++c)
+        row.push_back(llmq::f32_to_bf16(constant ? tensor.mean : draw(random)));
       file.write_at(std::as_bytes(std::span(row)), at);
       at += 2 * row.size();
     }
@@ -79,23 +59,24 @@ void write_weights(const fs::path& path, const std::vector<Tensor>& tensors) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) return 2;
+  if (argc != 6 && argc != 7) return 2;
   const fs::path out = argv[1];
   const fs::path tokenizer = argv[2];
-  const std::uint64_t layers = std::stoull(argv[3]), hidden = std::stoull(argv[4]),
-                      ffn = std::stoull(argv[5]);
-  const std::uint64_t vocab = llmq::read_model_spec(tokenizer).vocab_size;
+  MadeShape shape;
+  shape.layers = std::stoull(argv[3]), shape.hidden = std::stoull(argv[4]), shape.ffn = std::stoull(argv[5]);
+  shape.vocab = llmq::read_model_spec(tokenizer).vocab_size;
+  shape.heads = shape.hidden / 64;
+  shape.kv_heads = argc == 6 ? shape.heads / 4 : shape.heads / 2;
+  const std::vector<MadeClass> classes = made_classes();
+  const auto made = std::find_if(classes.begin(), classes.end(), [&](const MadeClass& one) {
+    return one.name == (argc == 7 ? argv[6] : "LlamaForCausalLM");
+  });
+  if (made == classes.end()) return 2;
   fs::create_directories(out);
   for (const char* name : {"tokenizer.model", "tokenizer_config.json"}) {
     fs::copy(tokenizer / name, out / name, fs::copy_options::overwrite_existing);
   }
-  llmq::write_file_atomically(out / "config.json",
-                              fmt::format("{{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":{},"
-                                          "\"intermediate_size\":{},\"num_hidden_layers\":{},"
-                                          "\"num_attention_heads\":{},\"num_key_value_heads\":{},\"vocab_"
-                                          "size\":{},\"max_position_embeddings\":2048,"
-                                          "\"rms_norm_eps\":1e-5,\"torch_dtype\":\"bfloat16\"}}\n",
-                                          hidden, ffn, layers, hidden / 64, hidden / 256, vocab));
-  write_weights(out / "model.safetensors", list_tensors(layers, hidden, ffn, vocab));
+  llmq::write_file_atomically(out / "config.json", made_config(*made, shape));
+  write_weights(out / "model.safetensors", made_tensors(*made, shape), argc == 7 ? 0.1F : 0.0F);
   return 0;
 }

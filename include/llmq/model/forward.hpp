@@ -150,7 +150,7 @@ class ForwardPass {
 };
 
 /// Loads the torch module (once a process) and builds the pass for a model.
-/// @throws Error(unsupported_conversion) for an architecture without a pass, Error(general) if the module is
+/// @throws Error(general) if the module is
 /// missing.
 std::unique_ptr<ForwardPass> make_forward_pass(const ModelSpec& spec);
 

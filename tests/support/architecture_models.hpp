@@ -1,0 +1,117 @@
+// Tensors and configurations of the architectures, as their reference implementations name them: small models
+// are made of these, independently of what the readers expect.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace llmq::testing_support {
+
+/// [rows, columns], or a vector of `rows` values around `mean` where there are no columns.
+struct MadeTensor {
+  std::string name;
+  std::uint64_t rows = 0, columns = 0;
+  float mean = 1;
+};
+
+struct MadeShape {
+  std::uint64_t layers = 0, hidden = 0, ffn = 0, vocab = 0, heads = 4, kv_heads = 2, dim = 64;
+};
+
+/// What a class adds to a decoder of attention and gated MLP.
+struct MadeClass {
+  std::string name;
+  bool qkv_bias = false, head_norms = false, token_norms = false, pre_norms = true, tied = false;
+  /// Norms of a layer beside input_layernorm and those of heads.
+  std::vector<std::string> norms = {"post_attention_layernorm"};
+  float norm_mean = 1;      ///< of stored norms
+  std::string more_config;  ///< members, with a comma in front
+};
+
+inline std::vector<MadeClass> made_classes() {
+  std::vector<MadeClass> classes(7);
+  classes[0].name = "LlamaForCausalLM";
+  classes[1].name = "MistralForCausalLM";
+  classes[1].more_config = ",\"sliding_window\":4096,\"head_dim\":64";
+  classes[2].name = "Qwen2ForCausalLM";
+  classes[2].qkv_bias = true;
+  classes[2].more_config = ",\"use_sliding_window\":false,\"sliding_window\":64,\"rope_theta\":1000000.0";
+  classes[3].name = "Qwen3ForCausalLM";
+  classes[3].head_norms = true;
+  classes[3].more_config = ",\"head_dim\":64,\"rope_theta\":1000000.0";
+  MadeClass gemma;
+  gemma.tied = true;
+  gemma.norms = {"post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"};
+  gemma.norm_mean = 0;
+  gemma.more_config =
+      ",\"head_dim\":64,\"hidden_activation\":\"gelu_pytorch_tanh\",\"query_pre_attn_scalar\":64";
+  classes[4] = gemma;
+  classes[4].name = "Gemma2ForCausalLM";
+  classes[4].more_config +=
+      ",\"sliding_window\":64,\"attn_logit_softcapping\":50.0,\"final_logit_softcapping\":30.0";
+  classes[5] = gemma;
+  classes[5].name = "Gemma3ForCausalLM";
+  classes[5].head_norms = true;
+  classes[5].more_config +=
+      ",\"sliding_window\":64,\"sliding_window_pattern\":6,\"rope_theta\":1000000.0,\"rope_local_base_freq\":"
+      "10000.0"
+      ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8.0}";
+  classes[6].name = "Olmo2ForCausalLM";
+  classes[6].token_norms = true;
+  classes[6].pre_norms = false;
+  classes[6].norms = {"post_attention_layernorm", "post_feedforward_layernorm"};
+  classes[6].more_config = ",\"rope_theta\":500000.0";
+  return classes;
+}
+
+inline std::vector<MadeTensor> made_layer(const MadeClass& made, const MadeShape& shape,
+                                          std::uint64_t layer) {
+  std::vector<MadeTensor> tensors;
+  const std::uint64_t q = shape.heads * shape.dim, kv = shape.kv_heads * shape.dim;
+  const auto add = [&](const std::string& name, std::uint64_t rows, std::uint64_t columns, float mean = 1) {
+    tensors.push_back({fmt::format("model.layers.{}.{}", layer, name), rows, columns, mean});
+  };
+  const auto linear = [&](const std::string& name, std::uint64_t rows, std::uint64_t columns, bool bias) {
+    add(name + ".weight", rows, columns);
+    if (bias) add(name + ".bias", rows, 0, 0);
+  };
+  if (made.pre_norms) add("input_layernorm.weight", shape.hidden, 0, made.norm_mean);
+  linear("self_attn.q_proj", q, shape.hidden, made.qkv_bias);
+  linear("self_attn.k_proj", kv, shape.hidden, made.qkv_bias);
+  linear("self_attn.v_proj", kv, shape.hidden, made.qkv_bias);
+  linear("self_attn.o_proj", shape.hidden, q, false);
+  if (made.head_norms || made.token_norms) {
+    add("self_attn.q_norm.weight", made.head_norms ? shape.dim : q, 0, made.norm_mean);
+    add("self_attn.k_norm.weight", made.head_norms ? shape.dim : kv, 0, made.norm_mean);
+  }
+  for (const std::string& norm : made.norms) add(norm + ".weight", shape.hidden, 0, made.norm_mean);
+  linear("mlp.gate_proj", shape.ffn, shape.hidden, false);
+  linear("mlp.up_proj", shape.ffn, shape.hidden, false);
+  linear("mlp.down_proj", shape.hidden, shape.ffn, false);
+  return tensors;
+}
+
+inline std::vector<MadeTensor> made_tensors(const MadeClass& made, const MadeShape& shape) {
+  std::vector<MadeTensor> tensors = {{"model.embed_tokens.weight", shape.vocab, shape.hidden, 1}};
+  if (!made.tied) tensors.push_back({"lm_head.weight", shape.vocab, shape.hidden, 1});
+  tensors.push_back({"model.norm.weight", shape.hidden, 0, made.norm_mean});
+  for (std::uint64_t layer = 0; layer < shape.layers; ++layer) {
+    for (MadeTensor& tensor : made_layer(made, shape, layer)) tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+inline std::string made_config(const MadeClass& made, const MadeShape& shape) {
+  return fmt::format(
+      "{{\"architectures\":[\"{}\"],\"hidden_size\":{},\"intermediate_size\":{},\"num_hidden_layers\":{},"
+      "\"num_attention_heads\":{},\"num_key_value_heads\":{},\"vocab_size\":{},\"max_position_embeddings\":"
+      "2048,"
+      "\"rms_norm_eps\":1e-5,\"tie_word_embeddings\":{},\"torch_dtype\":\"bfloat16\"{}}}\n",
+      made.name, shape.hidden, shape.ffn, shape.layers, shape.heads, shape.kv_heads, shape.vocab, made.tied,
+      made.more_config);
+}
+
+}  // namespace llmq::testing_support
