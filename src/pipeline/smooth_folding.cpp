@@ -155,7 +155,7 @@ std::vector<float> scales_as_stored(const ModelSource& source, const SmoothMappi
   const ModelTensor& norm = *source.find(mapping.source);
   std::vector<float> values(norm.elements());
   source.read_rows(norm, 0, norm.rows(), RowOrder::hugging_face, values);
-  return scales_of_stored_norm(values, scales, norm_dtype(norm));
+  return scales_of_stored_norm(values, scales, norm_dtype(norm), norm.offset);
 }
 
 Scalings fold_choices(const ModelSpec& spec, const std::vector<SmoothMapping>& mappings,

@@ -10,6 +10,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/parallel.hpp"
 #include "llmq/pipeline/interrupt.hpp"
+#include "llmq/smoothquant/int8_source.hpp"
 
 namespace llmq {
 namespace {
@@ -67,27 +68,25 @@ void raise(std::vector<float>& to, const std::vector<float>& by) {
 }  // namespace
 
 std::vector<std::string> without_input_ranges(const Imatrix& imatrix, const ModelSource& source,
-                                              const std::vector<SmoothMapping>& mappings) {
+                                              const std::set<std::string>& kept) {
   std::vector<std::string> missing;
   bool any = false;
-  for (const SmoothMapping& mapping : mappings) {
-    for (const std::string& weight : mapping.balance) {
-      const auto entry = imatrix.entries.find(weight);
-      const ModelTensor* tensor = source.find(weight);
-      if (entry == imatrix.entries.end() || tensor == nullptr) {
-        missing.push_back(weight);
-        continue;
-      }
-      any = true;
-      const std::uint64_t columns = entry->second.in_features * entry->second.n_mat;
-      if (columns != tensor->row_elems()) {
-        throw Error(ExitCode::imatrix,
-                    fmt::format("imatrix entry {} has {} columns, the model has {}", weight, columns,
-                                tensor->row_elems()),
-                    kOtherModel);
-      }
-      if (entry->second.max_abs.empty()) missing.push_back(weight);
+  for (const ModelTensor& tensor : source.tensors()) {
+    if (!is_linear_weight(tensor) || kept.contains(tensor.name)) continue;
+    const auto entry = imatrix.entries.find(tensor.name);
+    if (entry == imatrix.entries.end()) {
+      missing.push_back(tensor.name);
+      continue;
     }
+    any = true;
+    const std::uint64_t columns = entry->second.in_features * entry->second.n_mat;
+    if (columns != tensor.row_elems()) {
+      throw Error(ExitCode::imatrix,
+                  fmt::format("imatrix entry {} has {} columns, the model has {}", tensor.name, columns,
+                              tensor.row_elems()),
+                  kOtherModel);
+    }
+    if (entry->second.max_abs.empty()) missing.push_back(tensor.name);
   }
   if (!any)
     throw Error(ExitCode::imatrix, "no entry of the imatrix fits a tensor of this model", kOtherModel);

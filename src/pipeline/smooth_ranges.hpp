@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,12 @@ namespace llmq {
 
 using ColumnMap = std::map<std::string, WeightColumns>;  ///< by GGUF name
 
-/// Weights whose largest inputs the matrix does not tell: llama.cpp's forms tell none. Empty: it has all.
+/// Linear weights whose largest inputs the matrix does not tell: llama.cpp's forms tell none. Empty: it has
+/// all.
+/// @param kept  weights that do not matter
 /// @throws Error(imatrix) when no entry is of this model or one has another size.
 std::vector<std::string> without_input_ranges(const Imatrix& imatrix, const ModelSource& source,
-                                              const std::vector<SmoothMapping>& mappings);
+                                              const std::set<std::string>& kept = {});
 
 /// Collective: all balance weights, the same on every rank; they are shared out over ranks and threads.
 /// @throws Error(smoothquant) that names weight and column for NaN or Inf.

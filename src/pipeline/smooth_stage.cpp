@@ -129,7 +129,7 @@ class SmoothStage {
     if (options_.imatrix) {
       imatrix_ = given_imatrix(context_, *options_.imatrix);
       context_.comm.together("look at the importance matrix",
-                             [&] { missing = without_input_ranges(imatrix_.imatrix, source_, mappings_); });
+                             [&] { missing = without_input_ranges(imatrix_.imatrix, source_, kept_); });
       if (!missing.empty()) {
         context_.log.warn(fmt::format("{} has no largest inputs of {} weights ({}): measuring all of them",
                                       options_.imatrix->string(), missing.size(), join_some(missing)));

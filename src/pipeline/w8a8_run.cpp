@@ -69,6 +69,9 @@ void W8a8Run::make_unit(std::uint32_t index, Scratch& scratch, std::span<std::by
     const TimelineScope encoding(output_.timeline(), Activity::compute);
     const auto values = bytes.subspan(done * width * dtype_bytes(tensor.dtype));
     if (!tensor.coded()) {
+      for (float& value :
+           std::span(scratch.weights).first(tensor.source->offset == 0 ? 0 : scratch.weights.size()))
+        value -= tensor.source->offset;
       copy_rows(tensor, row, scratch.weights, values);
       continue;
     }

@@ -27,30 +27,20 @@ std::vector<SmoothMapping> smooth_mappings(const ModelSpec& spec) {
   std::vector<SmoothMapping> mappings;
   for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) {
     const auto name = [&](const char* role) { return fmt::format("blk.{}.{}.weight", layer, role); };
-    mappings.push_back({FoldKind::norm,
-                        layer,
-                        MatmulInput::attention,
-                        name("attn_norm"),
-                        {name("attn_q"), name("attn_k"), name("attn_v")},
-                        spec.hidden_size});
-    mappings.push_back({FoldKind::value,
-                        layer,
-                        MatmulInput::attention_output,
-                        name("attn_v"),
-                        {name("attn_output")},
-                        std::uint64_t{spec.n_kv_heads} * spec.head_dim});
-    mappings.push_back({FoldKind::norm,
-                        layer,
-                        MatmulInput::ffn,
-                        name("ffn_norm"),
-                        {name("ffn_gate"), name("ffn_up")},
-                        spec.hidden_size});
-    mappings.push_back({FoldKind::up,
-                        layer,
-                        MatmulInput::ffn_down,
-                        name("ffn_up"),
-                        {name("ffn_down")},
-                        spec.intermediate_size});
+    const auto add = [&](FoldKind kind, MatmulInput input, const char* from,
+                         const std::vector<const char*>& to, std::uint64_t channels) {
+      SmoothMapping mapping{kind, layer, input, name(from), {}, channels};
+      for (const char* role : to) mapping.balance.push_back(name(role));
+      mappings.push_back(std::move(mapping));
+    };
+    if (spec.pre_norms)
+      add(FoldKind::norm, MatmulInput::attention, "attn_norm", {"attn_q", "attn_k", "attn_v"},
+          spec.hidden_size);
+    add(FoldKind::value, MatmulInput::attention_output, "attn_v", {"attn_output"},
+        std::uint64_t{spec.n_kv_heads} * spec.head_dim);
+    if (spec.pre_norms)
+      add(FoldKind::norm, MatmulInput::ffn, "ffn_norm", {"ffn_gate", "ffn_up"}, spec.hidden_size);
+    add(FoldKind::up, MatmulInput::ffn_down, "ffn_up", {"ffn_down"}, spec.intermediate_size);
   }
   return mappings;
 }

@@ -40,14 +40,15 @@ std::vector<float> smooth_scales(const ChannelRanges& ranges, double alpha) {
   return scales;
 }
 
-std::vector<float> scales_of_stored_norm(std::span<float> norm, std::span<const float> scales, DType type) {
+std::vector<float> scales_of_stored_norm(std::span<float> norm, std::span<const float> scales, DType type,
+                                         float offset) {
   if (norm.size() != scales.size()) throw InternalError("scales_of_stored_norm: sizes differ");
   std::vector<float> exact(scales.begin(), scales.end());
   for (std::size_t j = 0; j < norm.size(); ++j) {
     if (norm[j] == 0) continue;
-    float stored = as_stored(norm[j] / scales[j], type);
+    float stored = as_stored(norm[j] / scales[j] - offset, type) + offset;
     // Nothing can be multiplied so that 0 or Inf becomes the norm again: such a channel is not scaled.
-    if (stored == 0 || !std::isfinite(stored)) stored = as_stored(norm[j], type);
+    if (stored == 0 || !std::isfinite(stored)) stored = as_stored(norm[j] - offset, type) + offset;
     exact[j] = stored == 0 ? 1.0F : norm[j] / stored;
     norm[j] = stored;
   }

@@ -53,6 +53,16 @@ done
 on 1 --format json quality report "$model" kept > kept.report.json
 awk -v kept="$(field kept.report.json kld_mean)" -v all="$(field report.json kld_mean)" 'BEGIN { exit !(kept < all) }' || fail "keeping layers gains nothing"
 
+# Other architectures: norms stored less one, none to fold into, biases that forbid folding, heads normed.
+for class in Gemma3 Olmo2 Qwen2 Qwen3; do
+  "$LLMQ_MAKE_MODEL" other "$model" 2 256 512 ${class}ForCausalLM
+  on 2 --format json quantize other smoothquant "${samples[@]}" -n other-w8a8 > other.json
+  on 1 --format json quality report other other-w8a8 --chunks 4 --ctx 128 > other.report.json
+  awk -v kld="$(field other.report.json kld_mean)" 'BEGIN { exit !(kld > 1e-6 && kld < 1e-3) }' || fail "$class: KL divergence $(field other.report.json kld_mean)"
+  [ $class != Qwen2 ] || [ "$(grep -A 1 'attn_v -> attn_output"' other.json | grep -c '"folded": false')" = 2 ] || fail "values with a bias were folded"
+  rm -r other other-w8a8
+done
+
 # A dry run tells the size to the byte and writes nothing.
 before=$(outputs)
 on 1 --format json quantize "$model" smoothquant --dry-run -n planned > plan.json

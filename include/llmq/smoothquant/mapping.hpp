@@ -32,7 +32,8 @@ struct SmoothMapping {
   std::string name() const;
 };
 
-/// All mappings of a model of the Llama family, layer by layer: attention norm, value, ffn norm, up.
+/// All mappings of a dense decoder, layer by layer: attention norm, value, ffn norm, up. Without norms before
+/// attention and MLP (OLMo 2) nothing can be folded into what they take in.
 std::vector<SmoothMapping> smooth_mappings(const ModelSpec& spec);
 
 /// The channel of `mapping` that scales column `column` of its balance weights. Columns of attn_output belong

@@ -23,7 +23,9 @@ std::vector<float> smooth_scales(const ChannelRanges& ranges, double alpha);
 /// that stored norm and multiplied weights together are the original's to the last f32 digit. A norm of 0
 /// keeps its scale. Where the divided norm is 0 or Inf in `type`, the norm is stored undivided and the scale
 /// is 1, to the rounding of `type`.
-/// @param norm  [channels]; becomes the values as stored
-std::vector<float> scales_of_stored_norm(std::span<float> norm, std::span<const float> scales, DType type);
+/// @param norm    [channels]; becomes what the stored values mean
+/// @param offset  of the norm above what is stored of it: Gemma's 1
+std::vector<float> scales_of_stored_norm(std::span<float> norm, std::span<const float> scales, DType type,
+                                         float offset = 0);
 
 }  // namespace llmq

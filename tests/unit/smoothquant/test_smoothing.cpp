@@ -67,6 +67,17 @@ TEST(WeightColumns, by_hand_and_the_same_on_every_target) {
   });
 }
 
+TEST(SmoothScales, a_norm_that_is_stored_less_one_keeps_the_function) {
+  std::vector<float> norm = {1.25F, 0.5F, 3.0078125F, 1.0F};
+  const std::vector<float> original = norm, wanted = {3.3F, 0.37F, 7, 11};
+  const std::vector<float> scales = scales_of_stored_norm(norm, wanted, DType::BF16, 1);
+  for (std::size_t j = 0; j < norm.size(); ++j) {
+    EXPECT_EQ(norm[j] - 1, bf16_to_f32(f32_to_bf16(norm[j] - 1))) << "not a stored value";
+    EXPECT_NEAR(norm[j] * scales[j], original[j], 1e-6 * std::fabs(original[j]));
+    EXPECT_NEAR(scales[j], wanted[j], 0.02 * wanted[j]);
+  }
+}
+
 TEST(SmoothScales, a_norm_that_cannot_be_stored_divided_stays) {
   // Smallest F16 above 0: 6e-8, largest: 65504.
   std::vector<float> norm = {1e-3F, 200, -0.5F, 0, 1};
