@@ -40,6 +40,13 @@ GgmlType block_type_of(DType type) {
   }
 }
 
+/// "experts.{}.w1.weight" of expert 3 -> "experts.3.w1.weight".
+std::string name_of_expert(const std::string& pattern, std::uint64_t expert) {
+  const auto at = pattern.find("{}");
+  return at == std::string::npos ? pattern
+                                 : pattern.substr(0, at) + std::to_string(expert) + pattern.substr(at + 2);
+}
+
 /// Buffers that older exporters stored and no converter carries over.
 bool is_dropped(std::string_view name) {
   return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attention.masked_bias") ||
@@ -82,9 +89,11 @@ class HfSource final : public ModelSource {
   }
 
   void will_need(const ModelTensor& tensor) const noexcept override {
-    const SafetensorsTensor* stored = checkpoint_.find(tensor.source_name);
-    if (stored != nullptr)
-      checkpoint_.shards()[stored->shard].will_need(stored->offset_bytes, stored->size_bytes);
+    for (std::uint64_t expert = 0; expert < tensor.ne[2]; ++expert) {
+      const SafetensorsTensor* stored = checkpoint_.find(name_of_expert(tensor.source_name, expert));
+      if (stored != nullptr)
+        checkpoint_.shards()[stored->shard].will_need(stored->offset_bytes, stored->size_bytes);
+    }
   }
 
   bool has_codes(const ModelTensor& tensor) const override { return codes_.contains(tensor.source_name); }
@@ -119,7 +128,7 @@ class HfSource final : public ModelSource {
     const bool coded =
         is_compressed_tensors(read_file(directory_ / "config.json", std::uint64_t{16} << 20, 3));
     for (const TensorRule& rule : architecture.tensor_rules(spec_)) {
-      const SafetensorsTensor* stored = checkpoint_.find(rule.hf_name);
+      const SafetensorsTensor* stored = checkpoint_.find(name_of_expert(rule.hf_name, 0));
       if (stored == nullptr) {
         if (!rule.required) continue;
         throw Error(ExitCode::validation,
@@ -127,6 +136,7 @@ class HfSource final : public ModelSource {
                     "The checkpoint is incomplete; fetch it again");
       }
       if (coded && stored->dtype == DType::I8 && rule.layer >= 0) codes_.add(checkpoint_, *stored, used);
+      if (rule.experts > 0) check_experts(rule, *stored, used);
       add_tensor(rule, *stored);
       used.insert(stored->name);
     }
@@ -141,11 +151,31 @@ class HfSource final : public ModelSource {
     }
   }
 
+  /// The experts behind the first are there and like it.
+  void check_experts(const TensorRule& rule, const SafetensorsTensor& first,
+                     std::set<std::string_view>& used) {
+    for (std::uint32_t expert = 1; expert < rule.experts; ++expert) {
+      const std::string name = name_of_expert(rule.hf_name, expert);
+      const SafetensorsTensor* stored = checkpoint_.find(name);
+      if (stored == nullptr) {
+        throw Error(ExitCode::validation, fmt::format("{}: tensor {} is missing", directory_.string(), name),
+                    "The checkpoint is incomplete; fetch it again");
+      }
+      if (stored->shape != first.shape || stored->dtype != first.dtype) {
+        throw Error(ExitCode::validation,
+                    fmt::format("{}: tensor {} is not like that of expert 0", directory_.string(), name));
+      }
+      used.insert(stored->name);
+    }
+  }
+
   void add_tensor(const TensorRule& rule, const SafetensorsTensor& stored) {
-    if (stored.shape != rule.shape) {
+    std::vector<std::uint64_t> shape = stored.shape;
+    if (rule.experts > 0) shape.insert(shape.begin(), rule.experts);
+    if (shape != rule.shape) {
       throw Error(ExitCode::validation,
                   fmt::format("{}: tensor {} has shape [{}], config.json asks for [{}]", directory_.string(),
-                              rule.hf_name, fmt::join(stored.shape, ", "), fmt::join(rule.shape, ", ")));
+                              rule.hf_name, fmt::join(shape, ", "), fmt::join(rule.shape, ", ")));
     }
     if (!is_weight_dtype(stored.dtype) && !codes_.contains(stored.name)) {
       throw Error(ExitCode::unsupported_conversion,
@@ -181,8 +211,20 @@ class HfSource final : public ModelSource {
                 "The checkpoint may be of another architecture than config.json says");
   }
 
+  /// A run may go over several experts.
   void read_run(const ModelTensor& tensor, std::uint64_t first_elem, std::span<float> out) const {
-    const SafetensorsTensor& stored = *checkpoint_.find(tensor.source_name);
+    const std::uint64_t matrix = tensor.ne[0] * tensor.ne[1];
+    if (tensor.ne[2] == 1) return read_stored(*checkpoint_.find(tensor.source_name), first_elem, out);
+    while (!out.empty()) {
+      const std::uint64_t expert = first_elem / matrix, at = first_elem % matrix;
+      const auto part = out.first(std::min<std::uint64_t>(out.size(), matrix - at));
+      read_stored(*checkpoint_.find(name_of_expert(tensor.source_name, expert)), at, part);
+      first_elem += part.size();
+      out = out.subspan(part.size());
+    }
+  }
+
+  void read_stored(const SafetensorsTensor& stored, std::uint64_t first_elem, std::span<float> out) const {
     const std::size_t width = dtype_bytes(stored.dtype);
     if (codes_.contains(stored.name)) return codes_.decode(checkpoint_, stored, first_elem, out);
     if (stored.dtype == DType::F32) {

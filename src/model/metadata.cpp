@@ -44,6 +44,10 @@ void write_model_metadata(const ModelSpec& spec, std::uint64_t parameter_count, 
     metadata.set(key("attention.key_length"), spec.head_dim);
     metadata.set(key("attention.value_length"), spec.head_dim);
   }
+  if (spec.n_experts > 0) {
+    metadata.set(key("expert_count"), spec.n_experts);
+    metadata.set(key("expert_used_count"), spec.n_experts_used);
+  }
   metadata.set(key("rope.freq_base"), static_cast<float>(spec.rope_theta));
   if (spec.rope_scaling == RopeScaling::linear) {
     metadata.set(key("rope.scaling.type"), std::string("linear"));

@@ -24,7 +24,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxConfigBytes = 16 << 20;
-constexpr std::uint64_t kMaxLayers = 4096;
+constexpr std::uint64_t kMaxLayers = 4096, kMaxExperts = 65536;
 
 std::string known_classes() {
   std::string list;
@@ -91,6 +91,16 @@ void read_shapes(const ConfigReader& config, ModelSpec& spec) {
   spec.context_length = config.count_or("max_position_embeddings", 2048);
 }
 
+/// What is wrong with the numbers of experts; empty: nothing.
+std::string expert_problem(const ModelSpec& spec) {
+  if (spec.n_experts == 0) return {};
+  if (spec.n_experts > kMaxExperts) return fmt::format("{} experts are too many", spec.n_experts);
+  if (spec.n_experts_used == 0 || spec.n_experts_used > spec.n_experts)
+    return fmt::format("{} of {} experts cannot be used by a token", spec.n_experts_used, spec.n_experts);
+  if (spec.expert_ffn == 0) return "the intermediate size of experts is missing";
+  return {};
+}
+
 void check_heads(const ConfigReader& config, const ModelSpec& spec) {
   if (!spec.explicit_head_dim && spec.hidden_size % spec.n_heads != 0) {
     config.fail("hidden_size is not a multiple of num_attention_heads and head_dim is not given");
@@ -144,6 +154,7 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
   spec.mlp_bias = config.flag_or("mlp_bias", false);
   architecture->read_config(config, spec);
   check_heads(config, spec);
+  if (const std::string problem = expert_problem(spec); !problem.empty()) config.fail(problem);
   return spec;
 }
 
@@ -188,6 +199,9 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
     }
     return static_cast<std::uint32_t>(number);
   };
+  const auto optional_count = [&](const std::string& key) {
+    return metadata.contains(spec.architecture + "." + key) ? count(key, std::nullopt, kMaxExperts) : 0U;
+  };
   spec.n_layers = count("block_count", std::nullopt, kMaxLayers);
   spec.hidden_size = count("embedding_length", std::nullopt, kMaxDimension);
   spec.intermediate_size = count("feed_forward_length", std::nullopt, kMaxDimension);
@@ -217,7 +231,11 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
   spec.tied_embeddings = header.find("output.weight") == nullptr;
   spec.attention_bias = header.find("blk.0.attn_q.bias") != nullptr;
   spec.mlp_bias = header.find("blk.0.ffn_up.bias") != nullptr;
+  spec.n_experts = optional_count("expert_count");
+  spec.n_experts_used = optional_count("expert_used_count");
   architecture->read_gguf(metadata, spec);
+  if (const std::string problem = expert_problem(spec); !problem.empty())
+    throw Error(ExitCode::validation, "GGUF metadata: " + problem);
   return spec;
 }
 

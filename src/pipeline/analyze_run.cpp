@@ -20,10 +20,11 @@ constexpr const char* kCheckWeights =
 constexpr double kBackwardCost = 3;  // of a layer, over forward: forward again, and two products for one
 
 /// The first weight that reads an input.
-std::string first_weight_of(std::uint32_t layer, MatmulInput input) {
+std::string first_weight_of(const ModelSpec& spec, std::uint32_t layer, MatmulInput input) {
+  const std::span<const LayerWeight> weights = layer_weights(spec);
   const auto reads = [&](const LayerWeight& weight) { return weight.input == input; };
-  return fmt::format("blk.{}.{}", layer,
-                     std::find_if(kLayerWeights.begin(), kLayerWeights.end(), reads)->name);
+  const auto found = std::find_if(weights.begin(), weights.end(), reads);
+  return fmt::format("blk.{}.{}", layer, found == weights.end() ? "ffn_gate_inp.weight" : found->name);
 }
 
 }  // namespace
@@ -113,22 +114,22 @@ void AnalyzeRun::check_state(std::uint64_t sample, std::span<const float> state,
 
 void AnalyzeRun::run_forward(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,
                              std::span<float> hidden, LayerStatistics& into) {
-  pass_->run_layer(weights, hidden, [&](MatmulInput input, std::span<const float> x, std::size_t) {
+  pass_->run_layer(weights, hidden, [&](const MatmulRows& rows) {
     const std::int64_t start = thread_cpu_nanoseconds();
     try {
-      into.input(input).add_sample(x);
+      into.input(rows).add_sample(rows.x);
     } catch (const Error& error) {
       if (error.code() != ExitCode::importance) throw;
       throw Error(ExitCode::importance,
-                  fmt::format("layer {}, input of {}, sample {}: {}", layer, first_weight_of(layer, input),
-                              sample, error.what()),
+                  fmt::format("layer {}, input of {}, sample {}: {}", layer,
+                              first_weight_of(source_.spec(), layer, rows.input), sample, error.what()),
                   kCheckWeights);
     }
     statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
   });
   // All inputs were sound: what is not comes from the last product.
   check_state(sample, hidden,
-              fmt::format("layer {}: {}", layer, first_weight_of(layer, MatmulInput::ffn_down)));
+              fmt::format("layer {}: blk.{}.{}", layer, layer, layer_weights(source_.spec()).back().name));
 }
 
 void AnalyzeRun::advance_sample(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,

@@ -10,28 +10,36 @@ namespace llmq {
 namespace {
 
 /// Names of inputs in checkpoints, in the order of MatmulInput.
-constexpr std::array<std::string_view, kLayerInputs> kInputKeys = {"attention", "attention_output", "ffn",
-                                                                   "ffn_down"};
+constexpr std::array<std::string_view, 6> kInputKeys = {"attention", "attention_output", "ffn",
+                                                        "ffn_down",  "experts",          "experts_down"};
 
-std::string input_name(std::uint32_t layer, std::size_t input) {
-  return fmt::format("layer.{}.{}", layer, kInputKeys[input]);
+constexpr std::array kExpertWeights = {
+    LayerWeight{"attn_q.weight", MatmulInput::attention},
+    LayerWeight{"attn_k.weight", MatmulInput::attention},
+    LayerWeight{"attn_v.weight", MatmulInput::attention},
+    LayerWeight{"attn_output.weight", MatmulInput::attention_output},
+    LayerWeight{"ffn_gate_exps.weight", MatmulInput::experts},
+    LayerWeight{"ffn_up_exps.weight", MatmulInput::experts},
+    LayerWeight{"ffn_down_exps.weight", MatmulInput::experts_down},
+    LayerWeight{"ffn_gate_shexp.weight", MatmulInput::ffn},
+    LayerWeight{"ffn_up_shexp.weight", MatmulInput::ffn},
+    LayerWeight{"ffn_down_shexp.weight", MatmulInput::ffn_down},
+};
+constexpr std::size_t kSharedExpertWeights = 3;  // the last ones
+
+std::string weight_name(std::uint32_t layer, const LayerWeight& weight) {
+  return fmt::format("blk.{}.{}", layer, weight.name);
 }
 
-std::string weight_name(std::uint32_t layer, std::size_t weight) {
-  return fmt::format("blk.{}.{}", layer, kLayerWeights[weight].name);
-}
-
-ImatrixEntry to_entry(const InputAccumulator& total) {
-  ImatrixEntry entry;
-  entry.in_features = total.in_features();
+/// Adds one matrix.
+void append(const InputAccumulator& total, ImatrixEntry& entry) {
   for (std::size_t j = 0; j < total.in_features(); ++j) {
     entry.sum_sq.push_back(from_fixed(total.sum_sq[j], kSumFractionBits));
     entry.sum.push_back(from_fixed(total.sum[j], kSumFractionBits));
     entry.sum_quad.push_back(from_fixed(total.sum_quad[j], kQuadFractionBits));
   }
-  entry.max_abs = total.max_abs;
-  entry.counts = {total.count};
-  return entry;
+  entry.max_abs.insert(entry.max_abs.end(), total.max_abs.begin(), total.max_abs.end());
+  entry.counts.push_back(total.count);
 }
 
 /// @param heads  whose rows GGUF keeps in another order than they came; 0: none
@@ -57,15 +65,24 @@ Sensitivity to_sensitivity(const SensitivityAccumulator& total, std::uint32_t he
 
 }  // namespace
 
+std::span<const LayerWeight> layer_weights(const ModelSpec& spec) noexcept {
+  if (spec.n_experts == 0) return kLayerWeights;
+  const std::span<const LayerWeight> all(kExpertWeights);
+  return spec.shared_ffn > 0 ? all : all.first(all.size() - kSharedExpertWeights);
+}
+
 std::size_t input_width(const ModelSpec& spec, MatmulInput input) {
   switch (input) {
     case MatmulInput::attention:
     case MatmulInput::ffn:
+    case MatmulInput::experts:
       return spec.hidden_size;
     case MatmulInput::attention_output:
       return std::size_t{spec.n_heads} * spec.head_dim;
     case MatmulInput::ffn_down:
-      return spec.intermediate_size;
+      return spec.common_ffn();
+    case MatmulInput::experts_down:
+      return spec.expert_ffn;
   }
   throw InternalError("unknown matmul input");
 }
@@ -77,16 +94,52 @@ std::size_t weight_rows(const ModelSpec& spec, std::size_t weight) {
   return kLayerWeights[weight].input == MatmulInput::ffn ? spec.intermediate_size : spec.hidden_size;
 }
 
-LayerStatistics::LayerStatistics(const ModelSpec& spec, ImportanceMethod method) {
+LayerStatistics::LayerStatistics(const ModelSpec& spec, ImportanceMethod method) : experts_(spec.n_experts) {
   for (std::size_t i = 0; i < kLayerInputs; ++i)
-    inputs_[i] = InputAccumulator(input_width(spec, static_cast<MatmulInput>(i)));
+    inputs_.emplace_back(input_width(spec, static_cast<MatmulInput>(i)));
+  for (std::uint32_t expert = 0; expert < experts_; ++expert) {
+    inputs_.emplace_back(input_width(spec, MatmulInput::experts));
+    inputs_.emplace_back(input_width(spec, MatmulInput::experts_down));
+  }
   if (!row_of(method).needs_gradient) return;
+  if (experts_ > 0) throw InternalError("no gradients of experts");
   for (std::size_t i = 0; i < kLayerWeights.size(); ++i)
     sensitivities_.emplace_back(input_width(spec, kLayerWeights[i].input), weight_rows(spec, i));
 }
 
+std::size_t LayerStatistics::slot(MatmulInput which, std::uint32_t expert) noexcept {
+  const auto index = static_cast<std::size_t>(which);
+  if (index < kLayerInputs) return index;
+  return kLayerInputs + 2 * std::size_t{expert} + (which == MatmulInput::experts_down ? 1 : 0);
+}
+
+std::string LayerStatistics::input_name(std::uint32_t layer, std::size_t slot) {
+  if (slot < kLayerInputs) return fmt::format("layer.{}.{}", layer, kInputKeys[slot]);
+  const std::size_t of_experts = slot - kLayerInputs;
+  return fmt::format("layer.{}.{}.{}", layer, kInputKeys[kLayerInputs + of_experts % 2], of_experts / 2);
+}
+
+ImatrixEntry LayerStatistics::entry_of(const LayerWeight& weight) const {
+  ImatrixEntry entry;
+  entry.n_mat = is_of_experts(weight) ? experts_ : 1;
+  for (std::uint32_t expert = 0; expert < entry.n_mat; ++expert)
+    append(inputs_[slot(weight.input, expert)], entry);
+  entry.in_features = entry.sum_sq.size() / entry.n_mat;
+  return entry;
+}
+
+std::vector<double> LayerStatistics::mean_squares(const LayerWeight& weight) const {
+  const ImatrixEntry entry = entry_of(weight);
+  std::vector<double> means(entry.in_features, 0);
+  double tokens = 0;
+  for (const std::uint64_t count : entry.counts) tokens += static_cast<double>(count);
+  for (std::size_t i = 0; i < entry.sum_sq.size(); ++i) means[i % means.size()] += entry.sum_sq[i];
+  for (double& mean : means) mean /= tokens;
+  return means;
+}
+
 void LayerStatistics::add(const LayerStatistics& other) {
-  for (std::size_t i = 0; i < kLayerInputs; ++i) inputs_[i].add(other.inputs_[i]);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i].add(other.inputs_.at(i));
   for (std::size_t i = 0; i < sensitivities_.size(); ++i) sensitivities_[i].add(other.sensitivities_.at(i));
 }
 
@@ -100,14 +153,15 @@ void LayerStatistics::reduce_to_root(const Communicator& comm, std::uint32_t lay
     comm.reduce_to_root(values, comm::ReduceOp::sum,
                         fmt::format("sum importance of layer {} ({})", layer, part));
   };
-  for (std::size_t i = 0; i < kLayerInputs; ++i) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
     InputAccumulator& input = inputs_[i];
-    sum(std::span(input.sum_sq), kInputKeys[i]);
-    sum(std::span(input.sum), kInputKeys[i]);
-    sum(std::span(input.sum_quad), kInputKeys[i]);
-    sum(std::span<std::uint64_t>(&input.count, 1), kInputKeys[i]);
+    const std::string name = input_name(layer, i);
+    sum(std::span(input.sum_sq), name);
+    sum(std::span(input.sum), name);
+    sum(std::span(input.sum_quad), name);
+    sum(std::span<std::uint64_t>(&input.count, 1), name);
     comm.reduce_to_root(std::span(input.max_abs), comm::ReduceOp::max,
-                        fmt::format("largest inputs of layer {} ({})", layer, kInputKeys[i]));
+                        fmt::format("largest inputs of layer {} ({})", layer, name));
   }
   for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
     sum(std::span(sensitivities_[i].columns), kLayerWeights[i].name);
@@ -117,7 +171,7 @@ void LayerStatistics::reduce_to_root(const Communicator& comm, std::uint32_t lay
 }
 
 void LayerStatistics::save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) const {
-  for (std::size_t i = 0; i < kLayerInputs; ++i) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const InputAccumulator& input = inputs_[i];
     if (input.count == 0) continue;
     checkpoint.stats.push_back({input_name(layer, i),
@@ -131,14 +185,15 @@ void LayerStatistics::save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) c
   for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
     const SensitivityAccumulator& values = sensitivities_[i];
     if (values.samples == 0) continue;
-    checkpoint.sensitivities.push_back({weight_name(layer, i), values.columns, values.rows, values.samples});
+    checkpoint.sensitivities.push_back(
+        {weight_name(layer, kLayerWeights[i]), values.columns, values.rows, values.samples});
   }
 }
 
 std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& checkpoint) {
   std::size_t taken = 0;
   for (const AnalyzeCheckpoint::Stat& stat : checkpoint.stats) {
-    for (std::size_t i = 0; i < kLayerInputs; ++i) {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
       if (stat.name != input_name(layer, i)) continue;
       if (stat.in_features != inputs_[i].in_features()) sizes_differ();
       inputs_[i].sum_sq = stat.sum_sq, inputs_[i].sum = stat.sum, inputs_[i].sum_quad = stat.sum_quad;
@@ -148,7 +203,7 @@ std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& 
   }
   for (const AnalyzeCheckpoint::SensitivityStat& stat : checkpoint.sensitivities) {
     for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
-      if (stat.name != weight_name(layer, i)) continue;
+      if (stat.name != weight_name(layer, kLayerWeights[i])) continue;
       SensitivityAccumulator& values = sensitivities_[i];
       if (stat.columns.size() != values.columns.size() || stat.rows.size() != values.rows.size())
         sizes_differ();
@@ -160,9 +215,10 @@ std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& 
 }
 
 void LayerStatistics::write(std::uint32_t layer, const ModelSource& source, Imatrix& imatrix) const {
-  for (std::size_t i = 0; i < kLayerWeights.size(); ++i) {
-    const std::string name = weight_name(layer, i);
-    ImatrixEntry entry = to_entry(inputs_[static_cast<std::size_t>(kLayerWeights[i].input)]);
+  const std::span<const LayerWeight> weights = layer_weights(source.spec());
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const std::string name = weight_name(layer, weights[i]);
+    ImatrixEntry entry = entry_of(weights[i]);
     if (!sensitivities_.empty()) {
       const ModelTensor* tensor = source.find(name);
       entry.sensitivity = to_sensitivity(sensitivities_[i], tensor == nullptr ? 0 : tensor->permuted_heads);
@@ -173,8 +229,10 @@ void LayerStatistics::write(std::uint32_t layer, const ModelSource& source, Imat
 
 std::uint64_t LayerStatistics::bytes(const ModelSpec& spec, ImportanceMethod method) {
   std::uint64_t total = 0;
-  for (std::size_t i = 0; i < kLayerInputs; ++i)
-    total += (3 * sizeof(Int128) + sizeof(float)) * input_width(spec, static_cast<MatmulInput>(i));
+  for (std::size_t i = 0; i < kLayerInputs; ++i) total += input_width(spec, static_cast<MatmulInput>(i));
+  total += spec.n_experts *
+           (input_width(spec, MatmulInput::experts) + input_width(spec, MatmulInput::experts_down));
+  total *= 3 * sizeof(Int128) + sizeof(float);
   if (!row_of(method).needs_gradient) return total;
   for (std::size_t i = 0; i < kLayerWeights.size(); ++i)
     total += sizeof(Int128) * (input_width(spec, kLayerWeights[i].input) + weight_rows(spec, i));

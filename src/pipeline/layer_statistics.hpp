@@ -31,9 +31,16 @@ inline constexpr std::array kLayerWeights = {
     LayerWeight{"ffn_up.weight", MatmulInput::ffn},
     LayerWeight{"ffn_down.weight", MatmulInput::ffn_down},
 };
+/// Inputs that all tokens go into.
 inline constexpr std::size_t kLayerInputs = 4;
 
-/// in_features of an input; rows of a weight.
+/// Weights of the layers of this model: kLayerWeights, or those of a layer of experts.
+std::span<const LayerWeight> layer_weights(const ModelSpec& spec) noexcept;
+/// True for weights of all experts, one matrix each.
+inline bool is_of_experts(const LayerWeight& weight) noexcept {
+  return weight.input == MatmulInput::experts || weight.input == MatmulInput::experts_down;
+}
+/// in_features of an input; rows of a weight of kLayerWeights.
 std::size_t input_width(const ModelSpec& spec, MatmulInput input);
 std::size_t weight_rows(const ModelSpec& spec, std::size_t weight);
 
@@ -42,8 +49,10 @@ class LayerStatistics {
   LayerStatistics() = default;  ///< of no layer yet
   LayerStatistics(const ModelSpec& spec, ImportanceMethod method);
 
-  bool made() const noexcept { return inputs_[0].in_features() != 0; }
-  InputAccumulator& input(MatmulInput which) noexcept { return inputs_[static_cast<std::size_t>(which)]; }
+  bool made() const noexcept { return !inputs_.empty(); }
+  InputAccumulator& input(const MatmulRows& rows) { return inputs_.at(slot(rows.input, rows.expert)); }
+  /// Mean squares of the columns that a weight reads; of experts over all tokens of all of them.
+  std::vector<double> mean_squares(const LayerWeight& weight) const;
   /// By index in kLayerWeights.
   SensitivityAccumulator& sensitivity(std::size_t weight) { return sensitivities_.at(weight); }
 
@@ -64,7 +73,14 @@ class LayerStatistics {
   static std::uint64_t bytes(const ModelSpec& spec, ImportanceMethod method);
 
  private:
-  std::array<InputAccumulator, kLayerInputs> inputs_;
+  /// Where an input stands: those of all tokens, then two an expert.
+  static std::size_t slot(MatmulInput which, std::uint32_t expert) noexcept;
+  /// Its name in checkpoints.
+  static std::string input_name(std::uint32_t layer, std::size_t slot);
+  ImatrixEntry entry_of(const LayerWeight& weight) const;
+
+  std::vector<InputAccumulator> inputs_;  ///< by slot
+  std::uint32_t experts_ = 0;
   std::vector<SensitivityAccumulator> sensitivities_;  ///< by index in kLayerWeights; empty: not measured
 };
 

@@ -76,21 +76,12 @@ ColumnImportance share_importance(const Communicator& comm, const ModelSpec& spe
                                   std::vector<LayerStatistics>& statistics) {
   ColumnImportance importance;
   for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer) {
-    std::array<std::vector<double>, kLayerInputs> inputs;
-    for (std::size_t i = 0; i < kLayerInputs; ++i) {
-      const auto which = static_cast<MatmulInput>(i);
-      inputs[i].resize(input_width(spec, which));
-      if (comm.is_root()) {
-        const InputAccumulator& input = statistics[layer].input(which);
-        for (std::size_t column = 0; column < inputs[i].size(); ++column)
-          inputs[i][column] =
-              from_fixed(input.sum_sq[column], kSumFractionBits) / static_cast<double>(input.count);
-      }
-      comm.broadcast(std::span(inputs[i]), 0, "share importance");
+    for (const LayerWeight& weight : layer_weights(spec)) {
+      std::vector<double>& columns = importance[fmt::format("blk.{}.{}", layer, weight.name)];
+      columns.resize(input_width(spec, weight.input));
+      if (comm.is_root()) columns = statistics[layer].mean_squares(weight);
+      comm.broadcast(std::span(columns), 0, "share importance");
     }
-    for (const LayerWeight& weight : kLayerWeights)
-      importance[fmt::format("blk.{}.{}", layer, weight.name)] =
-          inputs[static_cast<std::size_t>(weight.input)];
   }
   return importance;
 }

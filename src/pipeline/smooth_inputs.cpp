@@ -41,8 +41,9 @@ TakenInputs SampleWalk::advance(const LayerWeights& layer) {
   for (auto& of_samples : inputs) of_samples.resize(states_.size());
   parallel_for(states_.size(), context_.threads, [&](std::size_t i, std::size_t) {
     stop_if_asked();
-    pass_.run_layer(layer, states_[i], [&](MatmulInput which, std::span<const float> x, std::size_t width) {
-      inputs[static_cast<std::size_t>(which)][i] = spread_tokens(x, width, tokens_);
+    pass_.run_layer(layer, states_[i], [&](const MatmulRows& rows) {
+      const auto which = static_cast<std::size_t>(rows.input);
+      if (which < inputs.size()) inputs[which][i] = spread_tokens(rows.x, rows.in_features, tokens_);
     });
   });
   return inputs;

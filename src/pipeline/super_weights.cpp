@@ -91,8 +91,8 @@ class SpikeSearch {
       std::size_t in_features = 0;
       pass_->run_layer(
           *weights, boundaries_[layer + 1][i],
-          [&](MatmulInput which, std::span<const float> x, std::size_t columns) {
-            if (which == MatmulInput::ffn_down) input = x, in_features = columns;
+          [&](const MatmulRows& rows) {
+            if (rows.input == MatmulInput::ffn_down) input = rows.x, in_features = rows.in_features;
           },
           [&](std::span<const float> y, std::size_t out_features) {
             spikes[i] = measure(source, layer, input, in_features, y, out_features);

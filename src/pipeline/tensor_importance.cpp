@@ -16,6 +16,23 @@ std::vector<float> mean_inputs(const ImatrixEntry& entry, std::uint64_t mat) {
   return means;
 }
 
+/// Experts that no token was given to get the mean of the others.
+void fill_experts_without_tokens(const ImatrixEntry& entry, std::vector<std::vector<float>>& columns) {
+  if (entry.n_mat == 1) return;
+  std::vector<double> mean(entry.in_features, 0);
+  double seen = 0;
+  for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
+    if (entry.importance_count(mat) == 0) continue;
+    ++seen;
+    for (std::uint64_t j = 0; j < entry.in_features; ++j) mean[j] += static_cast<double>(columns[mat][j]);
+  }
+  if (seen == 0) return;
+  for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
+    for (std::uint64_t j = 0; j < entry.in_features && entry.importance_count(mat) == 0; ++j)
+      columns[mat][j] = static_cast<float>(mean[j] / seen);
+  }
+}
+
 }  // namespace
 
 std::optional<TensorImportance> importance_of(const Imatrix& imatrix, const ModelTensor& tensor) {
@@ -36,6 +53,7 @@ std::optional<TensorImportance> importance_of(const Imatrix& imatrix, const Mode
     importance.columns.push_back(entry->importance(mat));
     if (with_means) importance.means.push_back(mean_inputs(*entry, mat));
   }
+  fill_experts_without_tokens(*entry, importance.columns);
   return importance;
 }
 

@@ -109,8 +109,8 @@ void WaveEvaluator::advance(Walker& walker, std::uint32_t layer, const LayerWeig
     stop_if_asked();
     MatmulObserver observer;
     if (watched) {
-      observer = [&](MatmulInput input, std::span<const float> x, std::size_t) {
-        thread_statistics_.of(worker).input(input).add_sample(x);
+      observer = [&](const MatmulRows& rows) {
+        thread_statistics_.of(worker).input(rows).add_sample(rows.x);
       };
     }
     const Stopwatch watch(walker);

@@ -27,12 +27,17 @@ struct MadeClass {
   bool qkv_bias = false, head_norms = false, token_norms = false, pre_norms = true, tied = false;
   /// Norms of a layer beside input_layernorm and those of heads.
   std::vector<std::string> norms = {"post_attention_layernorm"};
-  float norm_mean = 1;      ///< of stored norms
+  float norm_mean = 1;  ///< of stored norms
+  std::uint64_t experts = 0;
+  bool shared_expert = false;
+  std::string router = "mlp.gate";
+  std::vector<std::string> expert = {"mlp.experts.{}.gate_proj", "mlp.experts.{}.up_proj",
+                                     "mlp.experts.{}.down_proj"};
   std::string more_config;  ///< members, with a comma in front
 };
 
 inline std::vector<MadeClass> made_classes() {
-  std::vector<MadeClass> classes(7);
+  std::vector<MadeClass> classes(10);
   classes[0].name = "LlamaForCausalLM";
   classes[1].name = "MistralForCausalLM";
   classes[1].more_config = ",\"sliding_window\":4096,\"head_dim\":64";
@@ -64,6 +69,24 @@ inline std::vector<MadeClass> made_classes() {
   classes[6].pre_norms = false;
   classes[6].norms = {"post_attention_layernorm", "post_feedforward_layernorm"};
   classes[6].more_config = ",\"rope_theta\":500000.0";
+  classes[7].name = "MixtralForCausalLM";
+  classes[7].experts = 4;
+  classes[7].router = "block_sparse_moe.gate";
+  classes[7].expert = {"block_sparse_moe.experts.{}.w1", "block_sparse_moe.experts.{}.w3",
+                       "block_sparse_moe.experts.{}.w2"};
+  classes[7].more_config = ",\"num_local_experts\":4,\"num_experts_per_tok\":2";
+  classes[8].name = "Qwen2MoeForCausalLM";
+  classes[8].qkv_bias = classes[8].shared_expert = true;
+  classes[8].experts = 6;
+  classes[8].more_config =
+      ",\"num_experts\":6,\"num_experts_per_tok\":3,\"norm_topk_prob\":false,\"decoder_sparse_step\":1"
+      ",\"moe_intermediate_size\":256,\"shared_expert_intermediate_size\":512";
+  classes[9].name = "Qwen3MoeForCausalLM";
+  classes[9].head_norms = true;
+  classes[9].experts = 8;
+  classes[9].more_config =
+      ",\"num_experts\":8,\"num_experts_per_tok\":2,\"norm_topk_prob\":true,\"decoder_sparse_step\":1"
+      ",\"mlp_only_layers\":[],\"head_dim\":64,\"moe_intermediate_size\":256";
   return classes;
 }
 
@@ -88,9 +111,29 @@ inline std::vector<MadeTensor> made_layer(const MadeClass& made, const MadeShape
     add("self_attn.k_norm.weight", made.head_norms ? shape.dim : kv, 0, made.norm_mean);
   }
   for (const std::string& norm : made.norms) add(norm + ".weight", shape.hidden, 0, made.norm_mean);
-  linear("mlp.gate_proj", shape.ffn, shape.hidden, false);
-  linear("mlp.up_proj", shape.ffn, shape.hidden, false);
-  linear("mlp.down_proj", shape.hidden, shape.ffn, false);
+  const auto mlp = [&](const std::string& gate, const std::string& up, const std::string& down,
+                       std::uint64_t ffn) {
+    linear(gate, ffn, shape.hidden, false);
+    linear(up, ffn, shape.hidden, false);
+    linear(down, shape.hidden, ffn, false);
+  };
+  if (made.experts == 0) {
+    mlp("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", shape.ffn);
+    return tensors;
+  }
+  linear(made.router, made.experts, shape.hidden, false);
+  const std::uint64_t ffn = made.router == "mlp.gate" ? shape.ffn / 2 : shape.ffn;
+  for (std::uint64_t e = 0; e < made.experts; ++e) {
+    const auto name = [&](std::size_t part) {
+      const std::string& pattern = made.expert[part];
+      const auto at = pattern.find("{}");
+      return pattern.substr(0, at) + std::to_string(e) + pattern.substr(at + 2);
+    };
+    mlp(name(0), name(1), name(2), ffn);
+  }
+  if (!made.shared_expert) return tensors;
+  linear("mlp.shared_expert_gate", 1, shape.hidden, false);
+  mlp("mlp.shared_expert.gate_proj", "mlp.shared_expert.up_proj", "mlp.shared_expert.down_proj", shape.ffn);
   return tensors;
 }
 

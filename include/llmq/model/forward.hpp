@@ -45,13 +45,20 @@ struct HeadProgress {
   std::vector<float> d_normed;     ///< [tokens, hidden_size], gradient behind the final norm
 };
 
-/// Inputs of the matmuls of one layer.
-enum class MatmulInput { attention, attention_output, ffn, ffn_down };
+/// Inputs of the matmuls of one layer. In a layer of experts `ffn` goes to the router and to the shared
+/// expert, whose second input is `ffn_down`.
+enum class MatmulInput { attention, attention_output, ffn, ffn_down, experts, experts_down };
 
-/// Called with each matmul input: `x` is [tokens, in_features] row-major. Thread-safe if the pass is used by
+/// Rows that go into a product.
+struct MatmulRows {
+  MatmulInput input = MatmulInput::attention;
+  std::uint32_t expert = 0;  ///< of `experts` and `experts_down`: which; only the tokens it was given
+  std::span<const float> x;  ///< [tokens, in_features] row-major
+  std::size_t in_features = 0;
+};
+/// Called with each matmul input; experts without a token are passed over. Thread-safe if the pass is used by
 /// several.
-using MatmulObserver =
-    std::function<void(MatmulInput input, std::span<const float> x, std::size_t in_features)>;
+using MatmulObserver = std::function<void(const MatmulRows& rows)>;
 
 /// Called with the product of ffn_down before it is added to the residual: [tokens, out_features].
 using ProductObserver = std::function<void(std::span<const float> y, std::size_t out_features)>;
@@ -119,7 +126,8 @@ class ForwardPass {
   virtual std::uint64_t extend_scratch_bytes(std::size_t tokens, std::size_t threads) const noexcept = 0;
   /// `gradient` [tokens, hidden_size]: of the loss with respect to the layer's output, becomes that with
   /// respect to its input. `input` is the state before the layer; what lies between is computed again. The
-  /// gradients of all matmul weights go by in tiles, so that none is ever whole in memory.
+  /// gradients of all matmul weights go by in tiles, so that none is ever whole in memory. Not for layers of
+  /// experts.
   virtual void backward_layer(const LayerWeights& layer, std::span<const float> input,
                               std::span<float> gradient, const GradientObserver& observer) const = 0;
   /// Final norm and rows [first, first + count) of the output matrix (the embedding when tied): one part of

@@ -24,8 +24,10 @@ namespace llmq {
 enum class RowOrder { gguf, hugging_face };
 
 struct ModelTensor {
-  std::string name;         ///< "blk.0.attn_q.weight"
-  std::string source_name;  ///< name in the checkpoint; empty for generated tensors
+  std::string name;  ///< "blk.0.attn_q.weight"
+  /// Name in the checkpoint; empty for generated tensors. With "{}" in it one tensor an expert, whose number
+  /// that stands for.
+  std::string source_name;
   std::int32_t layer = -1;  ///< -1 for tensors outside the layers
   std::uint32_t n_dims = 1;
   std::array<std::uint64_t, 4> ne{1, 1, 1, 1};  ///< ne[0] = in_features

@@ -59,6 +59,15 @@ struct ModelSpec {
   std::uint32_t window_pattern = 0;  ///< one in so many layers, the last of them, sees all; 0: none
   double rope_theta_local = 0;       ///< of windowed layers, which then have no scaling; 0: that of all
 
+  // Experts; 0: there are none, and the MLP is the same for all tokens.
+  std::uint32_t n_experts = 0;
+  std::uint32_t n_experts_used = 0;  ///< by a token
+  std::uint32_t expert_ffn = 0;      ///< intermediate size of an expert
+  std::uint32_t shared_ffn = 0;      ///< of the expert that sees all tokens, gated by a number; 0: none
+  bool normed_shares = true;  ///< shares of a token's experts add up to 1; false: to what they are of all
+
+  /// Intermediate size of the MLP that sees all tokens; 0: there is none.
+  std::uint32_t common_ffn() const noexcept { return n_experts == 0 ? intermediate_size : shared_ffn; }
   /// Tokens that a layer sees; 0: all.
   std::uint32_t window_of(std::uint32_t layer) const noexcept {
     const bool global = window_pattern != 0 && layer % window_pattern == window_pattern - 1;

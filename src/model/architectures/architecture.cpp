@@ -5,8 +5,9 @@
 namespace llmq {
 
 std::span<const Architecture> architectures() noexcept {
-  static const std::array kTable = {kLlamaArchitecture,  kQwen2Architecture,  kQwen3Architecture,
-                                    kGemma2Architecture, kGemma3Architecture, kOlmo2Architecture};
+  static const std::array kTable = {kLlamaArchitecture,    kQwen2Architecture,    kQwen3Architecture,
+                                    kQwen2MoeArchitecture, kQwen3MoeArchitecture, kGemma2Architecture,
+                                    kGemma3Architecture,   kOlmo2Architecture};
   return kTable;
 }
 

@@ -22,6 +22,8 @@ struct TensorRule {
   bool required = true;
   std::uint32_t permuted_heads = 0;
   float offset = 0;  ///< the model's value is the stored one plus this: Gemma's norms
+  /// Above 0: `shape` has the experts in front, and `hf_name` holds "{}" for the number of the expert.
+  std::uint32_t experts = 0;
 };
 
 class ConfigReader;
@@ -45,6 +47,6 @@ const Architecture* find_architecture_of_class(std::string_view class_name) noex
 
 /// Defined one per file.
 extern const Architecture kLlamaArchitecture, kQwen2Architecture, kQwen3Architecture, kGemma2Architecture,
-    kGemma3Architecture, kOlmo2Architecture;
+    kGemma3Architecture, kOlmo2Architecture, kQwen2MoeArchitecture, kQwen3MoeArchitecture;
 
 }  // namespace llmq

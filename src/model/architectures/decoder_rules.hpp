@@ -14,7 +14,11 @@ struct DecoderStyle {
   /// Hugging Face names of the norms of a layer; empty: there is none.
   std::string_view attention_norm = "input_layernorm", ffn_norm = "post_attention_layernorm";
   std::string_view attention_post_norm, ffn_post_norm;
-  bool qkv_bias = false;     ///< always there
+  bool qkv_bias = false;  ///< always there
+  /// Of a layer of experts: its router, and an expert's gate, up and down with "{}" for its number.
+  std::string_view router = "mlp.gate";
+  std::string_view expert_gate = "mlp.experts.{}.gate_proj", expert_up = "mlp.experts.{}.up_proj",
+                   expert_down = "mlp.experts.{}.down_proj";
   bool output_bias = false;  ///< of attention: with the others, where spec.attention_bias says so
 };
 

@@ -10,22 +10,35 @@
 namespace llmq {
 namespace {
 
-constexpr std::array<std::string_view, 2> kClasses = {"LlamaForCausalLM", "MistralForCausalLM"};
+constexpr std::array<std::string_view, 3> kClasses = {"LlamaForCausalLM", "MistralForCausalLM",
+                                                      "MixtralForCausalLM"};
 constexpr const char* kWindow = "llama.attention.sliding_window";
 
 std::vector<TensorRule> tensor_rules(const ModelSpec& spec) {
   DecoderStyle style;
   style.permuted = style.output_bias = true;
+  style.router = "block_sparse_moe.gate";
+  style.expert_gate = "block_sparse_moe.experts.{}.w1";
+  style.expert_up = "block_sparse_moe.experts.{}.w3";
+  style.expert_down = "block_sparse_moe.experts.{}.w2";
   return decoder_rules(spec, style);
 }
 
 void read_config(const ConfigReader& config, ModelSpec& spec) {
-  if (spec.class_name == "MistralForCausalLM" && config.has("sliding_window"))
+  const bool mixtral = spec.class_name == "MixtralForCausalLM";
+  if ((mixtral || spec.class_name == "MistralForCausalLM") && config.has("sliding_window"))
     spec.sliding_window = config.count("sliding_window");
+  if (!mixtral) return;
+  spec.n_experts = config.count("num_local_experts");
+  spec.n_experts_used = config.count_or("num_experts_per_tok", 2);
+  spec.expert_ffn = spec.intermediate_size;
 }
 
 void read_gguf(const GgufMetadata& metadata, ModelSpec& spec) {
   spec.sliding_window = static_cast<std::uint32_t>(metadata.integer(kWindow).value_or(0));
+  if (spec.n_experts == 0) return;
+  spec.class_name = "MixtralForCausalLM";
+  spec.expert_ffn = spec.intermediate_size;
 }
 
 void write_metadata(const ModelSpec& spec, GgufMetadata& metadata) {

@@ -7,6 +7,7 @@
 #include "llmq/core/parallel.hpp"
 
 #include "model/torch/elementwise.hpp"
+#include "model/torch/experts.hpp"
 #include "model/torch/row_products.hpp"
 
 namespace llmq::torch_pass {
@@ -104,6 +105,21 @@ void attend_all(const AttentionShape& shape, const Rope& rope, const std::vector
   });
 }
 
+/// hidden += what the experts make of x, the shared one first.
+void extend_experts(const LayerShape& shape, const Layer& layer, const float* x, std::size_t rows,
+                    float* hidden, std::size_t threads, Scratch& buffers) {
+  buffers.product.assign(rows * shape.hidden, 0.0F);
+  if (shape.ffn > 0) {
+    extend_product(layer.gate_up, x, rows, buffers.gate_up.data(), Product::replace, threads);
+    activate(shape, buffers.gate_up.data(), rows, buffers.activated.data());
+    extend_product(layer.down, buffers.activated.data(), rows, buffers.product.data(), Product::replace,
+                   threads);
+    gate_shared_expert(layer, x, rows, buffers.product.data());
+  }
+  add_experts(shape, layer, x, rows, buffers.product.data(), &multiply_rows, {}, buffers.experts);
+  add_bias(hidden, buffers.product.data(), 1, rows * shape.hidden);  // one long row
+}
+
 void extend_block(const LayerShape& shape, const Layer& layer, const Rope& rope,
                   const std::vector<Piece>& pieces, float* hidden, std::size_t threads, Scratch& buffers,
                   ScratchPool& pool) {
@@ -128,6 +144,7 @@ void extend_block(const LayerShape& shape, const Layer& layer, const Rope& rope,
   add_output(layer.attention_output, buffers.attended, layer.attention_post_norm);
 
   input = pre_norm(shape, layer.ffn_norm, hidden, rows, buffers.normed);
+  if (layer.experts) return extend_experts(shape, layer, input, rows, hidden, threads, buffers);
   extend_product(layer.gate_up, input, rows, buffers.gate_up.data(), Product::replace, threads);
   activate(shape, buffers.gate_up.data(), rows, buffers.activated.data());
   add_output(layer.down, buffers.activated, layer.ffn_post_norm);
@@ -173,7 +190,8 @@ std::uint64_t extend_scratch_values(const LayerShape& shape, std::size_t context
   const AttentionShape& attention = shape.attention;
   const std::uint64_t row =
       2 * shape.hidden + attention.qkv_width() + attention.heads * attention.head_dim + 3 * shape.ffn;
-  return kExtendRows * row + threads * attention.group() * (attention.head_dim + context + 1);
+  return kExtendRows * row + scratch_values(shape, kExtendRows) +
+         threads * attention.group() * (attention.head_dim + context + 1);
 }
 
 }  // namespace llmq::torch_pass

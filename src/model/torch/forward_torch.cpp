@@ -15,6 +15,7 @@
 #include "model/torch/attention.hpp"
 #include "model/torch/elementwise.hpp"
 #include "model/torch/elementwise_backward.hpp"
+#include "model/torch/experts.hpp"
 #include "model/torch/extend.hpp"
 #include "model/torch/head_loss.hpp"
 #include "model/torch/layer.hpp"
@@ -63,10 +64,14 @@ class TorchPass final : public ForwardPass {
                               hidden);
     loaded->attention_output =
         load_linear(weights, codes, {{name("attn_output"), hidden}}, spec_.n_heads * head);
-    loaded->gate_up = load_linear(
-        weights, codes,
-        {{name("ffn_gate"), spec_.intermediate_size}, {name("ffn_up"), spec_.intermediate_size}}, hidden);
-    loaded->down = load_linear(weights, codes, {{name("ffn_down"), hidden}}, spec_.intermediate_size);
+    const std::size_t ffn = spec_.common_ffn();
+    const char* end = spec_.n_experts == 0 ? "" : "_shexp";
+    if (ffn > 0) {
+      const auto part = [&](const char* role) { return name(role) + end; };
+      loaded->gate_up = load_linear(weights, codes, {{part("ffn_gate"), ffn}, {part("ffn_up"), ffn}}, hidden);
+      loaded->down = load_linear(weights, codes, {{part("ffn_down"), hidden}}, ffn);
+    }
+    if (spec_.n_experts > 0) load_experts(weights, name, *loaded);
     return loaded;
   }
 
@@ -113,7 +118,7 @@ class TorchPass final : public ForwardPass {
     if (tokens > spec_.context_length) throw InternalError("sample is longer than the model's context");
     const LayerShape shape = layer_shape(layer.index, tokens);
     const auto watch = [&](MatmulInput input, const float* x, std::size_t columns) {
-      if (observer) observer(input, std::span<const float>(x, tokens * columns), columns);
+      if (observer) observer({input, 0, std::span<const float>(x, tokens * columns), columns});
       clock.skip();
     };
     scratch.qkv.resize(tokens * shape.attention.qkv_width());
@@ -137,6 +142,7 @@ class TorchPass final : public ForwardPass {
     input = pre_norm(shape, layer.ffn_norm, hidden.data(), tokens, scratch.normed);
     clock.elementwise();
     watch(MatmulInput::ffn, input, shape.hidden);
+    if (layer.experts) return run_experts(shape, layer, input, tokens, hidden, observer, scratch, clock);
     layer.gate_up.apply(input, tokens, scratch.gate_up.data());
     clock.matmul();
     activate(shape, scratch.gate_up.data(), tokens, scratch.activated.data());
@@ -173,6 +179,7 @@ class TorchPass final : public ForwardPass {
   void backward_layer(const LayerWeights& weights, std::span<const float> input, std::span<float> gradient,
                       const GradientObserver& observer) const override {
     const auto& layer = static_cast<const Layer&>(weights);
+    if (layer.experts) throw InternalError("a layer of experts cannot run backward");
     if (layer.qkv.codes || layer.attention_output.codes || layer.gate_up.codes || layer.down.codes)
       throw InternalError("a layer of 8-bit codes cannot run backward");
     const ScratchPool::Lease lease(scratch_);
@@ -242,7 +249,9 @@ class TorchPass final : public ForwardPass {
     const std::uint64_t row = (spec_.post_norms ? 2 : 1) * std::uint64_t{spec_.hidden_size} +
                               shape.qkv_width() + shape.heads * shape.head_dim +
                               3 * std::uint64_t{spec_.intermediate_size};
-    return 4 * (tokens * row + scratch_values(shape));
+    const std::uint64_t experts =
+        spec_.n_experts == 0 ? 0 : torch_pass::scratch_values(layer_shape(0, tokens), tokens);
+    return 4 * (tokens * row + scratch_values(shape) + experts);
   }
 
   std::uint64_t backward_scratch_bytes(std::size_t tokens) const noexcept override {
@@ -292,6 +301,22 @@ class TorchPass final : public ForwardPass {
     if (spec_.logit_softcap > 0) softcap(logits.data(), logits.size(), 1, spec_.logit_softcap);
   }
 
+  template <class Name>
+  void load_experts(const WeightLoader& weights, const Name& name, Layer& layer) const {
+    const std::size_t hidden = spec_.hidden_size,
+                      all = std::size_t{spec_.n_experts} * spec_.expert_ffn * hidden;
+    Experts& experts = layer.experts.emplace();
+    experts.router = load_vector(weights, name("ffn_gate_inp.weight"), spec_.n_experts * hidden);
+    for (const auto& [values, role] :
+         {std::pair{&experts.gate, "ffn_gate_exps.weight"}, std::pair{&experts.up, "ffn_up_exps.weight"},
+          std::pair{&experts.down, "ffn_down_exps.weight"}}) {
+      *values = Values(all);
+      if (!weights(name(role), values->all())) missing_tensor(name(role));
+    }
+    if (spec_.shared_ffn > 0)
+      experts.shared_gate = load_vector(weights, name("ffn_gate_inp_shexp.weight"), hidden);
+  }
+
   const float* final_norm(const Head& head, std::span<const float> hidden, Scratch& scratch) const {
     scratch.normed.resize(hidden.size());
     rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, hidden.size() / spec_.hidden_size,
@@ -309,6 +334,26 @@ class TorchPass final : public ForwardPass {
       inverse[c] = static_cast<float>(frequency);
     }
     return inverse;
+  }
+
+  /// hidden += what the experts make of x, the shared one first.
+  static void run_experts(const LayerShape& shape, const Layer& layer, const float* x, std::size_t tokens,
+                          std::span<float> hidden, const MatmulObserver& observer, Scratch& scratch,
+                          StageClock& clock) {
+    // Nothing may be added to hidden before all have read x, which may be hidden itself.
+    scratch.product.assign(hidden.size(), 0.0F);
+    if (shape.ffn > 0) {
+      layer.gate_up.apply(x, tokens, scratch.gate_up.data());
+      activate(shape, scratch.gate_up.data(), tokens, scratch.activated.data());
+      if (observer)
+        observer({MatmulInput::ffn_down, 0, std::span<const float>(scratch.activated), shape.ffn});
+      layer.down.apply(scratch.activated.data(), tokens, scratch.product.data());
+      gate_shared_expert(layer, x, tokens, scratch.product.data());
+    }
+    add_experts(shape, layer, x, tokens, scratch.product.data(), &torch_pass::multiply_transposed, observer,
+                scratch.experts);
+    add_bias(hidden.data(), scratch.product.data(), 1, hidden.size());  // one long row
+    clock.matmul();
   }
 
   /// hidden += what `linear` makes of x, behind its norm if there is one.
@@ -330,10 +375,11 @@ class TorchPass final : public ForwardPass {
   LayerShape layer_shape(std::uint32_t layer, std::size_t tokens) const noexcept {
     return {attention_shape(layer, tokens),
             spec_.hidden_size,
-            spec_.intermediate_size,
+            spec_.common_ffn(),
             spec_.rms_norm_eps,
             spec_.activation,
-            spec_.qk_norm};
+            spec_.qk_norm,
+            {spec_.n_experts, spec_.n_experts_used, spec_.expert_ffn, spec_.normed_shares}};
   }
 
   AttentionShape attention_shape(std::uint32_t layer, std::size_t tokens) const noexcept {

@@ -12,13 +12,20 @@
 
 namespace llmq::torch_pass {
 
+/// Experts of a layer; 0: there are none.
+struct ExpertShape {
+  std::size_t experts = 0, used = 0, ffn = 0;
+  bool normed_shares = true;
+};
+
 struct LayerShape {
   AttentionShape attention;
   std::size_t hidden = 0;
-  std::size_t ffn = 0;
+  std::size_t ffn = 0;  ///< of the MLP of all tokens; 0: there is none
   float eps = 0;
   Activation activation = Activation::silu;
   QkNorm qk_norm = QkNorm::none;
+  ExpertShape experts;
 
   std::size_t attended() const noexcept { return attention.heads * attention.head_dim; }
 };

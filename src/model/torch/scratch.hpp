@@ -8,6 +8,7 @@
 
 #include "model/torch/attention.hpp"
 #include "model/torch/attention_backward.hpp"
+#include "model/torch/experts.hpp"
 
 namespace llmq::torch_pass {
 
@@ -15,6 +16,7 @@ struct Scratch {
   std::vector<float> normed, qkv, attended, gate_up, activated;
   std::vector<float> product;  // behind a product that is normed before it is added
   AttentionScratch attention;
+  ExpertScratch experts;
   // Backward only.
   std::vector<float> middle, ffn_normed, d_activated, d_normed, d_attended, d_qkv, tile, logits;
   std::vector<float> raw_qkv, attention_product, ffn_product, d_product;  // where norms follow products

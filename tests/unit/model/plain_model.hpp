@@ -63,7 +63,19 @@ inline std::vector<NamedSpec> small_specs() {
     spec.logit_softcap = 2.0F;
     spec.attention_scale = 0.5F;
   };
-  return {{"llama3", small_spec()},
+  const auto experts = [](ModelSpec& spec) {
+    spec.n_experts = 5;
+    spec.n_experts_used = 2;
+    spec.expert_ffn = 24;
+  };
+  return {{"experts", change(experts)},
+          {"experts_and_a_shared_one", change([&](ModelSpec& spec) {
+             experts(spec);
+             spec.n_experts_used = 3;
+             spec.shared_ffn = 16;
+             spec.normed_shares = false;
+           })},
+          {"llama3", small_spec()},
           {"all_layers_windowed", change([](ModelSpec& spec) { spec.sliding_window = 50; })},
           {"alternating_windows", change(windows)},
           {"heads_normed", change([](ModelSpec& spec) { spec.qk_norm = QkNorm::head; })},
@@ -168,10 +180,7 @@ class PlainModel {
     }
     for (Doubles& row : hidden) {
       const Doubles x = spec_.pre_norms ? norm(row, block + "ffn_norm.weight") : row;
-      Doubles gate = linear(x, block + "ffn_gate", spec_.intermediate_size);
-      const Doubles up = linear(x, block + "ffn_up", spec_.intermediate_size);
-      for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = activated(gate[i]) * up[i];
-      Doubles y = linear(gate, block + "ffn_down", spec_.hidden_size);
+      Doubles y = spec_.n_experts > 0 ? experts(x, block) : mlp(x, block, "", spec_.intermediate_size);
       if (spec_.post_norms) y = norm(y, block + "post_ffw_norm.weight");
       add(row, y);
     }
@@ -191,6 +200,44 @@ class PlainModel {
   double activated(double gate) const {
     if (spec_.activation == Activation::silu) return gate / (1 + std::exp(-gate));
     return 0.5 * gate * (1 + std::tanh(std::sqrt(2 / M_PI) * (gate + 0.044715 * gate * gate * gate)));
+  }
+  Doubles mlp(const Doubles& x, const std::string& block, const std::string& end, std::size_t ffn) const {
+    Doubles gate = linear(x, block + "ffn_gate" + end, ffn);
+    const Doubles up = linear(x, block + "ffn_up" + end, ffn);
+    for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = activated(gate[i]) * up[i];
+    return linear(gate, block + "ffn_down" + end, spec_.hidden_size);
+  }
+  /// Rows [expert x rows, (expert + 1) x rows) of the matrices of all experts.
+  Doubles expert_product(const Doubles& x, const std::string& name, std::size_t expert,
+                         std::size_t rows) const {
+    const Values& all = weights_.get(name, spec_.n_experts * rows * x.size());
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(expert * rows * x.size());
+    return product(x, Values(first, first + static_cast<std::ptrdiff_t>(rows * x.size())), rows);
+  }
+  Doubles experts(const Doubles& x, const std::string& block) const {
+    const Doubles logits =
+        product(x, weights_.get(block + "ffn_gate_inp.weight", spec_.n_experts * x.size()), spec_.n_experts);
+    std::vector<std::size_t> order(logits.size());
+    for (std::size_t e = 0; e < order.size(); ++e) order[e] = e;
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
+    double sum = 0;
+    for (std::size_t i = 0; i < (spec_.normed_shares ? spec_.n_experts_used : order.size()); ++i)
+      sum += std::exp(logits[order[i]]);
+    Doubles y(x.size(), 0.0);
+    for (std::size_t i = 0; i < spec_.n_experts_used; ++i) {
+      const std::size_t e = order[i];
+      Doubles gate = expert_product(x, block + "ffn_gate_exps.weight", e, spec_.expert_ffn);
+      const Doubles up = expert_product(x, block + "ffn_up_exps.weight", e, spec_.expert_ffn);
+      for (std::size_t k = 0; k < gate.size(); ++k) gate[k] = activated(gate[k]) * up[k];
+      const Doubles made = expert_product(gate, block + "ffn_down_exps.weight", e, spec_.hidden_size);
+      for (std::size_t k = 0; k < y.size(); ++k) y[k] += std::exp(logits[e]) / sum * made[k];
+    }
+    if (spec_.shared_ffn == 0) return y;
+    const Doubles shared = mlp(x, block, "_shexp", spec_.shared_ffn);
+    const double gate = product(x, weights_.get(block + "ffn_gate_inp_shexp.weight", x.size()), 1)[0];
+    for (std::size_t k = 0; k < y.size(); ++k) y[k] += shared[k] / (1 + std::exp(-gate));
+    return y;
   }
   Doubles normed_heads(Doubles x, const std::string& name) const {
     if (spec_.qk_norm == QkNorm::none) return x;

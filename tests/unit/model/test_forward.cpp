@@ -62,16 +62,38 @@ TEST(ForwardPass, observers_see_the_input_of_every_matmul) {
   const auto pass = make_forward_pass(spec);
   Values hidden = pseudo_random(10 * spec.hidden_size, 5, 1.0F);
   std::map<MatmulInput, std::size_t> seen;
-  pass->run_layer(*pass->load_layer(0, std::cref(weights)), hidden,
-                  [&](MatmulInput input, std::span<const float> x, std::size_t in_features) {
-                    EXPECT_EQ(x.size(), 10 * in_features);
-                    seen[input] = in_features;
-                  });
+  pass->run_layer(*pass->load_layer(0, std::cref(weights)), hidden, [&](const MatmulRows& rows) {
+    EXPECT_EQ(rows.x.size(), 10 * rows.in_features);
+    seen[rows.input] = rows.in_features;
+  });
   const std::map<MatmulInput, std::size_t> wanted{{MatmulInput::attention, 40},
                                                   {MatmulInput::attention_output, 48},
                                                   {MatmulInput::ffn, 40},
                                                   {MatmulInput::ffn_down, 56}};
   EXPECT_EQ(seen, wanted);
+}
+
+TEST(ForwardPass, observers_see_what_each_expert_is_given) {
+  for (const auto& [name, spec] : small_specs()) {
+    if (spec.n_experts == 0) continue;
+    const Weights weights(false);
+    Values hidden = pseudo_random(40 * spec.hidden_size, 5, 1.0F);
+    std::map<std::pair<MatmulInput, std::uint32_t>, std::size_t> tokens;
+    const auto pass = make_forward_pass(spec);
+    pass->run_layer(*pass->load_layer(0, std::cref(weights)), hidden, [&](const MatmulRows& rows) {
+      EXPECT_EQ((tokens.emplace(std::pair(rows.input, rows.expert), rows.x.size() / rows.in_features).second),
+                true);
+    });
+    std::size_t given = 0;
+    for (std::uint32_t expert = 0; expert < spec.n_experts; ++expert) {
+      const auto in = tokens.find({MatmulInput::experts, expert});
+      if (in == tokens.end()) continue;
+      given += in->second;
+      EXPECT_EQ(tokens.at({MatmulInput::experts_down, expert}), in->second);
+    }
+    EXPECT_EQ(given, 40 * spec.n_experts_used) << name;
+    EXPECT_EQ(tokens.count({MatmulInput::ffn_down, 0}), spec.shared_ffn > 0 ? 1u : 0u) << name;
+  }
 }
 
 TEST(ForwardPass, bits_do_not_depend_on_threads) {
@@ -101,8 +123,9 @@ TEST(ForwardPass, a_bad_number_reaches_the_observers_and_the_result) {
     hidden[7 * spec.hidden_size + 11] = bad;
     std::map<MatmulInput, bool> sound;
 
-    pass->run_layer(*layer, hidden, [&](MatmulInput input, std::span<const float> x, std::size_t) {
-      sound[input] = std::all_of(x.begin(), x.end(), [](float value) { return std::isfinite(value); });
+    pass->run_layer(*layer, hidden, [&](const MatmulRows& rows) {
+      sound[rows.input] =
+          std::all_of(rows.x.begin(), rows.x.end(), [](float value) { return std::isfinite(value); });
     });
 
     for (const auto& [input, finite] : sound) EXPECT_FALSE(finite) << static_cast<int>(input);

@@ -154,9 +154,9 @@ std::vector<std::array<std::vector<float>, kLayerInputs>> inputs_of(const ModelS
     std::vector<float> hidden;
     embed_tokens(model, sample, hidden);
     for (std::uint32_t layer = 0; layer < model.spec().n_layers; ++layer) {
-      const auto observer = [&](MatmulInput input, std::span<const float> x, std::size_t) {
-        std::vector<float>& all = inputs[layer][static_cast<std::size_t>(input)];
-        all.insert(all.end(), x.begin(), x.end());
+      const auto observer = [&](const MatmulRows& rows) {
+        std::vector<float>& all = inputs[layer].at(static_cast<std::size_t>(rows.input));
+        all.insert(all.end(), rows.x.begin(), rows.x.end());
       };
       pass->run_layer(*pass->load_layer(layer, make_weight_loader(model)), hidden, observer);
     }

@@ -47,8 +47,9 @@ std::vector<float> run_layer(const ModelSource& model, std::uint32_t layer, std:
                              std::vector<float>* normed = nullptr) {
   const auto pass = make_forward_pass(model.spec());
   const auto loaded = pass->load_layer(layer, make_weight_loader(model), make_code_loader(model));
-  pass->run_layer(*loaded, hidden, [&](MatmulInput input, std::span<const float> x, std::size_t) {
-    if (normed != nullptr && input == MatmulInput::ffn_down) normed->assign(x.begin(), x.end());
+  pass->run_layer(*loaded, hidden, [&](const MatmulRows& rows) {
+    if (normed != nullptr && rows.input == MatmulInput::ffn_down)
+      normed->assign(rows.x.begin(), rows.x.end());
   });
   return hidden;
 }
@@ -64,8 +65,8 @@ TEST(Int8Source, a_product_is_that_of_whole_numbers) {
   std::vector<float> hidden = before;
   pass->run_layer(
       *loaded, hidden,
-      [&](MatmulInput which, std::span<const float> x, std::size_t) {
-        if (which == MatmulInput::ffn_down) input.assign(x.begin(), x.end());
+      [&](const MatmulRows& rows) {
+        if (rows.input == MatmulInput::ffn_down) input.assign(rows.x.begin(), rows.x.end());
       },
       [&](std::span<const float> y, std::size_t) { product.assign(y.begin(), y.end()); });
   const ModelTensor& down = *coded.find("blk.1.ffn_down.weight");
