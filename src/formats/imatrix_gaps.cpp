@@ -49,8 +49,10 @@ std::vector<std::string> ImatrixGaps::lines() const {
                                 format_count(count_dead_columns()), join_some(names)));
   }
   if (!without_tokens.empty()) {
-    lines.push_back(fmt::format("matrices that saw no token and take all columns as equally important: {}",
-                                join_some(without_tokens)));
+    lines.push_back(
+        fmt::format("matrices that saw no token and get the mean of the other experts (all columns alike "
+                    "where there is none): {}",
+                    join_some(without_tokens)));
   }
   return lines;
 }

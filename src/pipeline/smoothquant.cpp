@@ -104,7 +104,8 @@ QuantizedTensor describe(const W8a8Plan& plan, const W8a8Tensor& tensor) {
   described.type = dtype_name(tensor.dtype);
   described.source_type = type_name(tensor.source->stored_type);
   described.elements = tensor.source->elements();
-  described.bytes = plan.layout.places[tensor.values].size_bytes;
+  for (std::uint64_t expert = 0; expert < tensor.source->ne[2]; ++expert)
+    described.bytes += plan.layout.places[tensor.values + expert].size_bytes;
   for (const auto& entry : {tensor.row_scales, tensor.input_scale}) {
     if (entry) described.bytes += plan.layout.places[*entry].size_bytes;
   }

@@ -38,13 +38,26 @@ constexpr const char* kCompanions[] = {"generation_config.json",
                                        "NOTICE.txt",
                                        "USE_POLICY.md"};
 
+/// Of experts an expression for all of them: "re:model\\.layers\\.0\\.mlp\\.experts\\.\\d+\\.up_proj".
+std::string pattern_of(const std::string& module) {
+  if (module.find("{}") == std::string::npos) return module;
+  std::string pattern = "re:";
+  for (std::size_t i = 0; i < module.size(); ++i) {
+    if (module[i] == '{')
+      pattern += "\\d+", ++i;
+    else
+      pattern += module[i] == '.' ? "\\." : std::string(1, module[i]);
+  }
+  return pattern;
+}
+
 /// Modules that keep their weights: the output matrix, and what the plan left as it was.
 std::vector<std::string> ignored_modules(const W8a8Plan& plan) {
   std::vector<std::string> modules = {"lm_head"};
   for (const W8a8Tensor& tensor : plan.tensors) {
     const std::string& name = tensor.source->source_name;
-    if (!tensor.coded() && tensor.source->layer >= 0 && tensor.source->n_dims == 2)
-      modules.push_back(name.substr(0, name.rfind('.')));
+    if (!tensor.coded() && tensor.source->layer >= 0 && tensor.source->n_dims >= 2)
+      modules.push_back(pattern_of(name.substr(0, name.rfind('.'))));
   }
   return modules;
 }

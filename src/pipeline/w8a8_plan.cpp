@@ -30,11 +30,16 @@ DType stored_dtype(const ModelTensor& tensor) {
 /// "model.layers.0.mlp.up_proj.weight" -> "model.layers.0.mlp.up_proj".
 std::string module_of(const std::string& weight) { return weight.substr(0, weight.size() - kWeight.size()); }
 
-/// Hugging Face order: rows before columns.
+/// Hugging Face order: rows before columns. Of one expert, for those are tensors by themselves there.
 std::vector<std::uint64_t> shape_of(const ModelTensor& tensor) {
-  std::vector<std::uint64_t> shape;
-  for (std::uint32_t d = tensor.n_dims; d > 0; --d) shape.push_back(tensor.ne[d - 1]);
-  return shape;
+  if (tensor.n_dims == 1) return {tensor.ne[0]};
+  return {tensor.ne[1], tensor.ne[0]};
+}
+
+std::string name_of_expert(const std::string& pattern, std::uint64_t expert) {
+  const auto at = pattern.find("{}");
+  return at == std::string::npos ? pattern
+                                 : pattern.substr(0, at) + std::to_string(expert) + pattern.substr(at + 2);
 }
 
 class Planner {
@@ -67,7 +72,9 @@ class Planner {
     const auto kept = kept_.find(tensor.name);
     const bool coded = is_linear_weight(tensor) && kept == kept_.end();
     planned.dtype = coded ? DType::I8 : kept != kept_.end() ? kept->second : stored_dtype(tensor);
-    planned.values = add_entry(tensor.source_name, planned.dtype, shape_of(tensor));
+    planned.values = plan_.entries.size();
+    for (std::uint64_t expert = 0; expert < tensor.ne[2]; ++expert)
+      add_entry(name_of_expert(tensor.source_name, expert), planned.dtype, shape_of(tensor));
     if (coded) {
       planned.row_scales = add_entry(tensor.source_name + "_scale", DType::F32, {tensor.rows(), 1});
       if (fixed_)
@@ -85,12 +92,13 @@ class Planner {
   void cut_units(std::uint32_t index) {
     const W8a8Tensor& tensor = plan_.tensors[index];
     const std::uint64_t width = tensor.source->row_elems(), all = tensor.source->rows();
-    const std::uint64_t step = std::max<std::uint64_t>(1, kUnitElems / width);
-    for (std::uint64_t row = 0; row < all; row += step) {
-      const std::uint64_t rows = std::min(step, all - row);
+    const std::uint64_t step = std::max<std::uint64_t>(1, kUnitElems / width), matrix = tensor.source->ne[1];
+    for (std::uint64_t row = 0, rows = 0; row < all; row += rows) {
+      const std::uint64_t at = row % matrix;  // in its expert's own tensor
+      rows = std::min(step, matrix - at);
       OutputUnit output;
       output.cost = static_cast<double>(rows * width);
-      output.ranges.push_back(range(tensor.values, row * width, rows * width));
+      output.ranges.push_back(range(tensor.values + row / matrix, at * width, rows * width));
       if (tensor.row_scales) output.ranges.push_back(range(*tensor.row_scales, row, rows));
       if (tensor.input_scale && row == 0) output.ranges.push_back(range(*tensor.input_scale, 0, 1));
       plan_.units.push_back({index, row, rows});

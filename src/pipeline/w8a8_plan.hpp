@@ -22,7 +22,7 @@ namespace llmq {
 struct W8a8Tensor {
   const ModelTensor* source = nullptr;
   DType dtype = DType::F32;                ///< of `values`; I8: codes
-  std::size_t values = 0;                  ///< index of the entry, as are the next two
+  std::size_t values = 0;                  ///< index of the entry, as are the next two; of experts the first
   std::optional<std::size_t> row_scales;   ///< of codes: weight_scale
   std::optional<std::size_t> input_scale;  ///< of codes, with fixed activation scales
 

@@ -22,7 +22,10 @@ void encode_weights(const ModelTensor& tensor, std::uint64_t first_row, std::spa
 }
 
 bool is_linear_weight(const ModelTensor& tensor) noexcept {
-  return tensor.layer >= 0 && tensor.n_dims == 2 && tensor.name.ends_with(".weight");
+  // Experts, the shared one and their router are one set: engines want all of it coded or nothing.
+  const bool of_experts = tensor.name.find("_shexp.") != std::string::npos ||
+                          tensor.name.find("ffn_gate_inp") != std::string::npos;
+  return tensor.layer >= 0 && tensor.n_dims == 2 && tensor.name.ends_with(".weight") && !of_experts;
 }
 
 void Int8Source::read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,

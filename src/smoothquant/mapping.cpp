@@ -38,6 +38,7 @@ std::vector<SmoothMapping> smooth_mappings(const ModelSpec& spec) {
           spec.hidden_size);
     add(FoldKind::value, MatmulInput::attention_output, "attn_v", {"attn_output"},
         std::uint64_t{spec.n_kv_heads} * spec.head_dim);
+    if (spec.n_experts > 0) continue;  // experts and their router keep their numbers
     if (spec.pre_norms)
       add(FoldKind::norm, MatmulInput::ffn, "ffn_norm", {"ffn_gate", "ffn_up"}, spec.hidden_size);
     add(FoldKind::up, MatmulInput::ffn_down, "ffn_up", {"ffn_down"}, spec.intermediate_size);

@@ -12,8 +12,8 @@
 
 namespace llmq {
 
-/// Weights of linear modules inside the layers: what W8A8 quantizes. Norms, biases, embeddings and the output
-/// matrix keep their numbers.
+/// Weights of linear modules inside the layers: what W8A8 quantizes. Norms, biases, embeddings, the output
+/// matrix and layers of experts keep their numbers.
 bool is_linear_weight(const ModelTensor& tensor) noexcept;
 
 /// Symmetric codes of some rows of a weight, a scale a row.
