@@ -81,15 +81,28 @@ class GgufSource final : public ModelSource {
   }
 
   void read_rope_factors() {
-    const GgufTensorInfo* factors = file_.header().find("rope_freqs.weight");
-    if (factors == nullptr) return;
-    if (factors->type != GgmlType::F32 || factors->elements() != spec_.head_dim / 2) {
-      throw Error(ExitCode::validation, "rope_freqs.weight must hold head_dim/2 values of F32");
+    if (read_factors("rope_freqs.weight", spec_.stored_rope_factors))
+      spec_.rope_scaling = RopeScaling::llama3;
+    const bool brief = read_factors("rope_factors_short.weight", spec_.rope_short_factors);
+    const bool both = read_factors("rope_factors_long.weight", spec_.rope_long_factors) && brief;
+    if (both) spec_.rope_scaling = RopeScaling::longrope;
+  }
+
+  /// False when the file has none.
+  bool read_factors(const char* name, std::vector<float>& into) {
+    const GgufTensorInfo* factors = file_.header().find(name);
+    if (factors == nullptr) return false;
+    if (factors->type != GgmlType::F32 || factors->elements() != spec_.rotated_dims() / 2) {
+      throw Error(ExitCode::validation,
+                  fmt::format("{} must hold {} values of F32", name, spec_.rotated_dims() / 2));
     }
-    spec_.stored_rope_factors.resize(spec_.head_dim / 2);
-    file_.file().read_at(std::as_writable_bytes(std::span(spec_.stored_rope_factors)),
-                         file_.data_offset(*factors));
-    spec_.rope_scaling = RopeScaling::llama3;
+    ModelTensor tensor;  // goes along when the file is quantized again
+    tensor.name = name;
+    tensor.ne[0] = factors->elements();
+    tensors_.insert(tensors_.begin(), tensor);
+    into.resize(spec_.rotated_dims() / 2);
+    file_.file().read_at(std::as_writable_bytes(std::span(into)), file_.data_offset(*factors));
+    return true;
   }
 
   void map_tensors(const std::filesystem::path& path) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -71,7 +72,8 @@ class HfSource final : public ModelSource {
       throw InternalError("read_rows: range does not fit the tensor");
     }
     if (tensor.source_name.empty()) {
-      std::copy_n(rope_factors_.begin() + static_cast<std::ptrdiff_t>(row), out.size(), out.begin());
+      const std::vector<float>& values = generated_.at(tensor.name);
+      std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(row), out.size(), out.begin());
       return;
     }
     const bool permute = tensor.permuted_heads > 0 && order == RowOrder::gguf;
@@ -142,13 +144,19 @@ class HfSource final : public ModelSource {
     }
     report_unknown(used);
     spec_.tied_embeddings = find("output.weight") == nullptr;
-    rope_factors_ = spec_.rope_freq_factors();
-    if (!rope_factors_.empty()) {
-      ModelTensor factors;
-      factors.name = "rope_freqs.weight";
-      factors.ne[0] = rope_factors_.size();
-      tensors_.insert(tensors_.begin(), factors);
-    }
+    generate("rope_freqs.weight", spec_.rope_freq_factors());
+    generate("rope_factors_short.weight", spec_.rope_short_factors);
+    generate("rope_factors_long.weight", spec_.rope_long_factors);
+  }
+
+  /// A tensor that stands in front of the others, from numbers of the configuration; none without any.
+  void generate(const char* name, const std::vector<float>& values) {
+    if (values.empty()) return;
+    ModelTensor tensor;
+    tensor.name = name;
+    tensor.ne[0] = values.size();
+    tensors_.insert(tensors_.begin(), tensor);
+    generated_[name] = values;
   }
 
   /// The experts behind the first are there and like it.
@@ -267,7 +275,7 @@ class HfSource final : public ModelSource {
   SafetensorsCheckpoint checkpoint_;
   StoredCodes codes_;  ///< of a W8A8 directory
   std::vector<ModelTensor> tensors_;
-  std::vector<float> rope_factors_;
+  std::map<std::string, std::vector<float>> generated_;  ///< by name
 };
 
 }  // namespace

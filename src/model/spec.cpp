@@ -35,6 +35,19 @@ std::string known_classes() {
   return list;
 }
 
+std::vector<float> read_factors(const ConfigReader& scaling, const char* key) {
+  const json& list = scaling.has(key) ? scaling.at(key) : json();
+  std::vector<float> factors;
+  if (!list.is_array() || list.empty() || list.size() > kMaxDimension)
+    scaling.fail(fmt::format("rope_scaling: \"{}\" must be an array of numbers", key));
+  for (const json& one : list) {
+    if (!one.is_number() || !(one.get<double>() > 0) || !std::isfinite(one.get<float>()))
+      scaling.fail(fmt::format("rope_scaling: \"{}\" must hold positive numbers", key));
+    factors.push_back(one.get<float>());
+  }
+  return factors;
+}
+
 void read_rope_scaling(const ConfigReader& config, ModelSpec& spec) {
   if (!config.has("rope_scaling")) return;
   const json& section = config.at("rope_scaling");
@@ -55,10 +68,16 @@ void read_rope_scaling(const ConfigReader& config, ModelSpec& spec) {
     if (spec.rope_low_freq_factor == spec.rope_high_freq_factor) {
       config.fail("rope_scaling: low_freq_factor and high_freq_factor must differ");
     }
+  } else if (type == "longrope" || type == "su") {
+    spec.rope_scaling = RopeScaling::longrope;
+    spec.rope_short_factors = read_factors(scaling, "short_factor");
+    spec.rope_long_factors = read_factors(scaling, "long_factor");
+    spec.rope_original_context = scaling.real_or("original_max_position_embeddings",
+                                                 config.real_or("original_max_position_embeddings", 4096));
   } else {
     throw Error(ExitCode::unsupported_conversion,
                 fmt::format("{}: rope scaling \"{}\" is not supported", config.path(), type),
-                "Supported: default, linear, llama3");
+                "Supported: default, linear, llama3, longrope");
   }
 }
 
@@ -109,6 +128,12 @@ void check_heads(const ConfigReader& config, const ModelSpec& spec) {
     config.fail("num_attention_heads is not a multiple of num_key_value_heads");
   }
   if (spec.head_dim % 2 != 0) config.fail("head_dim must be even");
+  if (spec.rotated_dims() % 2 != 0 || spec.rotated_dims() > spec.head_dim)
+    config.fail("partial_rotary_factor does not give an even part of a head");
+  const std::size_t half = spec.rotated_dims() / 2;
+  if (spec.rope_scaling == RopeScaling::longrope &&
+      (spec.rope_short_factors.size() != half || spec.rope_long_factors.size() != half))
+    config.fail(fmt::format("rope_scaling: short_factor and long_factor must hold {} numbers", half));
 }
 
 }  // namespace
@@ -224,7 +249,7 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
   if (scaling == "linear") {
     spec.rope_scaling = RopeScaling::linear;
     spec.rope_factor = metadata.real(spec.architecture + ".rope.scaling.factor").value_or(1.0);
-  } else if (scaling != "none") {
+  } else if (scaling != "none" && scaling != "longrope") {
     throw Error(ExitCode::unsupported_conversion,
                 fmt::format("GGUF rope scaling \"{}\" is not supported", scaling));
   }

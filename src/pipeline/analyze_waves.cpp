@@ -34,13 +34,14 @@ void AnalyzeRun::go_back(std::uint64_t sample, std::uint32_t layer, const LayerW
   if (layer == 0) embed_tokens(source_, samples_.samples[sample], embedded);
   const std::vector<float>& input = layer == 0 ? embedded : state(sample, layer);
   std::vector<float>& gradient = state(sample, n_layers());
-  std::array<SensitivitySample, kLayerWeights.size()> values;
+  const std::span<const LayerWeight> names = layer_weights(source_.spec());
+  std::vector<SensitivitySample> values(names.size());
   pass_->backward_layer(weights, input, gradient, [&](const GradientTile& tile) {
     const std::int64_t start = thread_cpu_nanoseconds();
-    const auto row = std::find_if(kLayerWeights.begin(), kLayerWeights.end(),
+    const auto row = std::find_if(names.begin(), names.end(),
                                   [&](const LayerWeight& weight) { return weight.name == tile.weight; });
-    if (row == kLayerWeights.end()) throw InternalError("gradient of an unknown weight");
-    values[static_cast<std::size_t>(row - kLayerWeights.begin())].add_rows(
+    if (row == names.end()) throw InternalError("gradient of an unknown weight");
+    values[static_cast<std::size_t>(row - names.begin())].add_rows(
         method_, tile.first_row, tile.out_features, tile.in_features, tile.weights, tile.gradient);
     statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
   });
@@ -50,10 +51,10 @@ void AnalyzeRun::go_back(std::uint64_t sample, std::uint32_t layer, const LayerW
       into.sensitivity(i).add_sample(values[i]);
     } catch (const Error& error) {
       if (error.code() != ExitCode::importance) throw;
-      throw Error(ExitCode::importance,
-                  fmt::format("gradient of blk.{}.{}, sample {}: {}", layer, kLayerWeights[i].name, sample,
-                              error.what()),
-                  error.suggestion());
+      throw Error(
+          ExitCode::importance,
+          fmt::format("gradient of blk.{}.{}, sample {}: {}", layer, names[i].name, sample, error.what()),
+          error.suggestion());
     }
   }
 }

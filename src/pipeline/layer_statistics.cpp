@@ -13,6 +13,21 @@ namespace {
 constexpr std::array<std::string_view, 6> kInputKeys = {"attention", "attention_output", "ffn",
                                                         "ffn_down",  "experts",          "experts_down"};
 
+constexpr std::array kDenseWeights = {
+    LayerWeight{"attn_q.weight", MatmulInput::attention},
+    LayerWeight{"attn_k.weight", MatmulInput::attention},
+    LayerWeight{"attn_v.weight", MatmulInput::attention},
+    LayerWeight{"attn_output.weight", MatmulInput::attention_output},
+    LayerWeight{"ffn_gate.weight", MatmulInput::ffn},
+    LayerWeight{"ffn_up.weight", MatmulInput::ffn},
+    LayerWeight{"ffn_down.weight", MatmulInput::ffn_down},
+};
+constexpr std::array kFusedWeights = {
+    LayerWeight{"attn_qkv.weight", MatmulInput::attention},
+    LayerWeight{"attn_output.weight", MatmulInput::attention_output},
+    LayerWeight{"ffn_up.weight", MatmulInput::ffn},
+    LayerWeight{"ffn_down.weight", MatmulInput::ffn_down},
+};
 constexpr std::array kExpertWeights = {
     LayerWeight{"attn_q.weight", MatmulInput::attention},
     LayerWeight{"attn_k.weight", MatmulInput::attention},
@@ -66,7 +81,8 @@ Sensitivity to_sensitivity(const SensitivityAccumulator& total, std::uint32_t he
 }  // namespace
 
 std::span<const LayerWeight> layer_weights(const ModelSpec& spec) noexcept {
-  if (spec.n_experts == 0) return kLayerWeights;
+  if (spec.fused_qkv) return kFusedWeights;
+  if (spec.n_experts == 0) return kDenseWeights;
   const std::span<const LayerWeight> all(kExpertWeights);
   return spec.shared_ffn > 0 ? all : all.first(all.size() - kSharedExpertWeights);
 }
@@ -87,14 +103,18 @@ std::size_t input_width(const ModelSpec& spec, MatmulInput input) {
   throw InternalError("unknown matmul input");
 }
 
-std::size_t weight_rows(const ModelSpec& spec, std::size_t weight) {
-  const std::string_view name = kLayerWeights.at(weight).name;
-  if (name == "attn_q.weight") return std::size_t{spec.n_heads} * spec.head_dim;
-  if (name == "attn_k.weight" || name == "attn_v.weight") return std::size_t{spec.n_kv_heads} * spec.head_dim;
-  return kLayerWeights[weight].input == MatmulInput::ffn ? spec.intermediate_size : spec.hidden_size;
+std::size_t weight_rows(const ModelSpec& spec, const LayerWeight& weight) {
+  const std::size_t q_rows = std::size_t{spec.n_heads} * spec.head_dim,
+                    kv_rows = std::size_t{spec.n_kv_heads} * spec.head_dim;
+  if (weight.name == "attn_q.weight") return q_rows;
+  if (weight.name == "attn_qkv.weight") return q_rows + 2 * kv_rows;
+  if (weight.input == MatmulInput::attention) return kv_rows;
+  const std::size_t ffn = std::size_t{spec.intermediate_size} * (spec.fused_gate_up ? 2 : 1);
+  return weight.input == MatmulInput::ffn ? ffn : spec.hidden_size;
 }
 
-LayerStatistics::LayerStatistics(const ModelSpec& spec, ImportanceMethod method) : experts_(spec.n_experts) {
+LayerStatistics::LayerStatistics(const ModelSpec& spec, ImportanceMethod method)
+    : experts_(spec.n_experts), weights_(layer_weights(spec)) {
   for (std::size_t i = 0; i < kLayerInputs; ++i)
     inputs_.emplace_back(input_width(spec, static_cast<MatmulInput>(i)));
   for (std::uint32_t expert = 0; expert < experts_; ++expert) {
@@ -103,8 +123,8 @@ LayerStatistics::LayerStatistics(const ModelSpec& spec, ImportanceMethod method)
   }
   if (!row_of(method).needs_gradient) return;
   if (experts_ > 0) throw InternalError("no gradients of experts");
-  for (std::size_t i = 0; i < kLayerWeights.size(); ++i)
-    sensitivities_.emplace_back(input_width(spec, kLayerWeights[i].input), weight_rows(spec, i));
+  for (const LayerWeight& weight : weights_)
+    sensitivities_.emplace_back(input_width(spec, weight.input), weight_rows(spec, weight));
 }
 
 std::size_t LayerStatistics::slot(MatmulInput which, std::uint32_t expert) noexcept {
@@ -164,9 +184,9 @@ void LayerStatistics::reduce_to_root(const Communicator& comm, std::uint32_t lay
                         fmt::format("largest inputs of layer {} ({})", layer, name));
   }
   for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
-    sum(std::span(sensitivities_[i].columns), kLayerWeights[i].name);
-    sum(std::span(sensitivities_[i].rows), kLayerWeights[i].name);
-    sum(std::span<std::uint64_t>(&sensitivities_[i].samples, 1), kLayerWeights[i].name);
+    sum(std::span(sensitivities_[i].columns), weights_[i].name);
+    sum(std::span(sensitivities_[i].rows), weights_[i].name);
+    sum(std::span<std::uint64_t>(&sensitivities_[i].samples, 1), weights_[i].name);
   }
 }
 
@@ -186,7 +206,7 @@ void LayerStatistics::save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) c
     const SensitivityAccumulator& values = sensitivities_[i];
     if (values.samples == 0) continue;
     checkpoint.sensitivities.push_back(
-        {weight_name(layer, kLayerWeights[i]), values.columns, values.rows, values.samples});
+        {weight_name(layer, weights_[i]), values.columns, values.rows, values.samples});
   }
 }
 
@@ -203,7 +223,7 @@ std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& 
   }
   for (const AnalyzeCheckpoint::SensitivityStat& stat : checkpoint.sensitivities) {
     for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
-      if (stat.name != weight_name(layer, kLayerWeights[i])) continue;
+      if (stat.name != weight_name(layer, weights_[i])) continue;
       SensitivityAccumulator& values = sensitivities_[i];
       if (stat.columns.size() != values.columns.size() || stat.rows.size() != values.rows.size())
         sizes_differ();
@@ -215,10 +235,9 @@ std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& 
 }
 
 void LayerStatistics::write(std::uint32_t layer, const ModelSource& source, Imatrix& imatrix) const {
-  const std::span<const LayerWeight> weights = layer_weights(source.spec());
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const std::string name = weight_name(layer, weights[i]);
-    ImatrixEntry entry = entry_of(weights[i]);
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    const std::string name = weight_name(layer, weights_[i]);
+    ImatrixEntry entry = entry_of(weights_[i]);
     if (!sensitivities_.empty()) {
       const ModelTensor* tensor = source.find(name);
       entry.sensitivity = to_sensitivity(sensitivities_[i], tensor == nullptr ? 0 : tensor->permuted_heads);
@@ -234,8 +253,8 @@ std::uint64_t LayerStatistics::bytes(const ModelSpec& spec, ImportanceMethod met
            (input_width(spec, MatmulInput::experts) + input_width(spec, MatmulInput::experts_down));
   total *= 3 * sizeof(Int128) + sizeof(float);
   if (!row_of(method).needs_gradient) return total;
-  for (std::size_t i = 0; i < kLayerWeights.size(); ++i)
-    total += sizeof(Int128) * (input_width(spec, kLayerWeights[i].input) + weight_rows(spec, i));
+  for (const LayerWeight& weight : layer_weights(spec))
+    total += sizeof(Int128) * (input_width(spec, weight.input) + weight_rows(spec, weight));
   return total;
 }
 

@@ -22,27 +22,18 @@ struct LayerWeight {
   std::string_view name;
   MatmulInput input;
 };
-inline constexpr std::array kLayerWeights = {
-    LayerWeight{"attn_q.weight", MatmulInput::attention},
-    LayerWeight{"attn_k.weight", MatmulInput::attention},
-    LayerWeight{"attn_v.weight", MatmulInput::attention},
-    LayerWeight{"attn_output.weight", MatmulInput::attention_output},
-    LayerWeight{"ffn_gate.weight", MatmulInput::ffn},
-    LayerWeight{"ffn_up.weight", MatmulInput::ffn},
-    LayerWeight{"ffn_down.weight", MatmulInput::ffn_down},
-};
 /// Inputs that all tokens go into.
 inline constexpr std::size_t kLayerInputs = 4;
 
-/// Weights of the layers of this model: kLayerWeights, or those of a layer of experts.
+/// Weights of the layers of this model, in the order of their products.
 std::span<const LayerWeight> layer_weights(const ModelSpec& spec) noexcept;
 /// True for weights of all experts, one matrix each.
 inline bool is_of_experts(const LayerWeight& weight) noexcept {
   return weight.input == MatmulInput::experts || weight.input == MatmulInput::experts_down;
 }
-/// in_features of an input; rows of a weight of kLayerWeights.
+/// in_features of an input; rows of a weight of all tokens.
 std::size_t input_width(const ModelSpec& spec, MatmulInput input);
-std::size_t weight_rows(const ModelSpec& spec, std::size_t weight);
+std::size_t weight_rows(const ModelSpec& spec, const LayerWeight& weight);
 
 class LayerStatistics {
  public:
@@ -53,7 +44,7 @@ class LayerStatistics {
   InputAccumulator& input(const MatmulRows& rows) { return inputs_.at(slot(rows.input, rows.expert)); }
   /// Mean squares of the columns that a weight reads; of experts over all tokens of all of them.
   std::vector<double> mean_squares(const LayerWeight& weight) const;
-  /// By index in kLayerWeights.
+  /// By index in layer_weights.
   SensitivityAccumulator& sensitivity(std::size_t weight) { return sensitivities_.at(weight); }
 
   void add(const LayerStatistics& other);
@@ -81,7 +72,8 @@ class LayerStatistics {
 
   std::vector<InputAccumulator> inputs_;  ///< by slot
   std::uint32_t experts_ = 0;
-  std::vector<SensitivityAccumulator> sensitivities_;  ///< by index in kLayerWeights; empty: not measured
+  std::span<const LayerWeight> weights_;
+  std::vector<SensitivityAccumulator> sensitivities_;  ///< by index in layer_weights; empty: not measured
 };
 
 }  // namespace llmq

@@ -33,6 +33,11 @@ std::vector<SmoothMapping> smooth_mappings(const ModelSpec& spec) {
       for (const char* role : to) mapping.balance.push_back(name(role));
       mappings.push_back(std::move(mapping));
     };
+    if (spec.fused_qkv) {  // rows of one weight cannot be divided by another's scales
+      add(FoldKind::norm, MatmulInput::attention, "attn_norm", {"attn_qkv"}, spec.hidden_size);
+      add(FoldKind::norm, MatmulInput::ffn, "ffn_norm", {"ffn_up"}, spec.hidden_size);
+      continue;
+    }
     if (spec.pre_norms)
       add(FoldKind::norm, MatmulInput::attention, "attn_norm", {"attn_q", "attn_k", "attn_v"},
           spec.hidden_size);

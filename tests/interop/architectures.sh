@@ -18,7 +18,7 @@ kld() { awk -v model="$1" '$1 == model { print $4 }' stock.txt; }
 below() { awk -v kld="$1" -v bound="$2" 'BEGIN { exit !(kld != "" && kld > -1e-9 && kld < bound) }'; }
 failed=0
 printf '%-10s %12s %12s %12s %12s   (KL divergence of 512 tokens from stock; * the quantized file itself)\n' architecture F32 Q8_0 Q4_K_M IQ2_XS
-for class in Llama Mistral Qwen2 Qwen3 Gemma2 Gemma3 Olmo2 Mixtral Qwen2Moe Qwen3Moe; do
+for class in Llama Mistral Qwen2 Qwen3 Gemma2 Gemma3 Olmo2 Phi3 Mixtral Qwen2Moe Qwen3Moe; do
   layers=3; [ $class != Gemma3 ] || layers=7   # the sixth sees all tokens, the others 64
   "$LLMQ_MAKE_MODEL" model "$LLMQ_TEST_DATA/pebble" $layers 256 512 ${class}ForCausalLM
   "$LLMQ_PRINT_IDS" model "$LLMQ_TEXT" | tr -c '0-9-' ' ' > ids.txt

@@ -24,7 +24,8 @@ struct MadeShape {
 /// What a class adds to a decoder of attention and gated MLP.
 struct MadeClass {
   std::string name;
-  bool qkv_bias = false, head_norms = false, token_norms = false, pre_norms = true, tied = false;
+  bool fused = false, qkv_bias = false, head_norms = false, token_norms = false, pre_norms = true,
+       tied = false;
   /// Norms of a layer beside input_layernorm and those of heads.
   std::vector<std::string> norms = {"post_attention_layernorm"};
   float norm_mean = 1;  ///< of stored norms
@@ -36,9 +37,20 @@ struct MadeClass {
   std::string more_config;  ///< members, with a comma in front
 };
 
+/// 24 numbers, for heads of 64 of which 48 values are rotated.
+inline std::string made_factors(double first, double step) {
+  std::string list;
+  for (int i = 0; i < 24; ++i) list += fmt::format("{}{:.4f}", list.empty() ? "" : ",", first + step * i);
+  return "[" + list + "]";
+}
+
 inline std::vector<MadeClass> made_classes() {
-  std::vector<MadeClass> classes(10);
+  std::vector<MadeClass> classes(11);
   classes[0].name = "LlamaForCausalLM";
+  classes[0].more_config =
+      ",\"rope_theta\":500000.0,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_"
+      "factor\":1.0"
+      ",\"high_freq_factor\":4.0,\"original_max_position_embeddings\":128}";
   classes[1].name = "MistralForCausalLM";
   classes[1].more_config = ",\"sliding_window\":4096,\"head_dim\":64";
   classes[2].name = "Qwen2ForCausalLM";
@@ -87,6 +99,12 @@ inline std::vector<MadeClass> made_classes() {
   classes[9].more_config =
       ",\"num_experts\":8,\"num_experts_per_tok\":2,\"norm_topk_prob\":true,\"decoder_sparse_step\":1"
       ",\"mlp_only_layers\":[],\"head_dim\":64,\"moe_intermediate_size\":256";
+  classes[10].name = "Phi3ForCausalLM";
+  classes[10].fused = true;
+  classes[10].more_config =
+      ",\"sliding_window\":2047,\"partial_rotary_factor\":0.75,\"original_max_position_embeddings\":1024"
+      ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":" +
+      made_factors(1.0, 0.05) + ",\"long_factor\":" + made_factors(1.5, 0.3) + "}";
   return classes;
 }
 
@@ -102,9 +120,13 @@ inline std::vector<MadeTensor> made_layer(const MadeClass& made, const MadeShape
     if (bias) add(name + ".bias", rows, 0, 0);
   };
   if (made.pre_norms) add("input_layernorm.weight", shape.hidden, 0, made.norm_mean);
-  linear("self_attn.q_proj", q, shape.hidden, made.qkv_bias);
-  linear("self_attn.k_proj", kv, shape.hidden, made.qkv_bias);
-  linear("self_attn.v_proj", kv, shape.hidden, made.qkv_bias);
+  if (made.fused) {
+    linear("self_attn.qkv_proj", q + 2 * kv, shape.hidden, false);
+  } else {
+    linear("self_attn.q_proj", q, shape.hidden, made.qkv_bias);
+    linear("self_attn.k_proj", kv, shape.hidden, made.qkv_bias);
+    linear("self_attn.v_proj", kv, shape.hidden, made.qkv_bias);
+  }
   linear("self_attn.o_proj", shape.hidden, q, false);
   if (made.head_norms || made.token_norms) {
     add("self_attn.q_norm.weight", made.head_norms ? shape.dim : q, 0, made.norm_mean);
@@ -117,6 +139,11 @@ inline std::vector<MadeTensor> made_layer(const MadeClass& made, const MadeShape
     linear(up, ffn, shape.hidden, false);
     linear(down, shape.hidden, ffn, false);
   };
+  if (made.fused) {
+    linear("mlp.gate_up_proj", 2 * shape.ffn, shape.hidden, false);
+    linear("mlp.down_proj", shape.hidden, shape.ffn, false);
+    return tensors;
+  }
   if (made.experts == 0) {
     mlp("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", shape.ffn);
     return tensors;

@@ -67,7 +67,8 @@ int main(int argc, char** argv) {
   shape.vocab = llmq::read_model_spec(tokenizer).vocab_size;
   shape.heads = shape.hidden / 64;
   shape.kv_heads = argc == 6 ? shape.heads / 4 : shape.heads / 2;
-  const std::vector<MadeClass> classes = made_classes();
+  std::vector<MadeClass> classes = made_classes();
+  if (argc == 6) classes[0].more_config.clear();
   const auto made = std::find_if(classes.begin(), classes.end(), [&](const MadeClass& one) {
     return one.name == (argc == 7 ? argv[6] : "LlamaForCausalLM");
   });

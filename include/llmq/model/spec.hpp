@@ -13,7 +13,7 @@ namespace llmq {
 
 struct GgufHeader;
 
-enum class RopeScaling { none, linear, llama3 };
+enum class RopeScaling { none, linear, llama3, longrope };
 enum class Activation { silu, gelu_tanh };
 /// Queries and keys behind their products: as they are, each head normed, or all heads of a token together.
 enum class QkNorm { none, head, token };
@@ -40,7 +40,12 @@ struct ModelSpec {
   double rope_high_freq_factor = 4.0;
   double rope_original_context = 8192;
   std::vector<float>
-      stored_rope_factors;  ///< rope_freqs.weight of a GGUF file; wins over the constants above
+      stored_rope_factors;      ///< rope_freqs.weight of a GGUF file; wins over the constants above
+  std::uint32_t rope_dims = 0;  ///< of a head that are rotated, the first; 0: all
+  /// longrope: divisors of frequencies up to and beyond rope_original_context, and what rotated values are
+  /// multiplied by.
+  std::vector<float> rope_short_factors, rope_long_factors;
+  float rope_attention_factor = 1;
   bool tied_embeddings = false;
   bool attention_bias = false;
   bool mlp_bias = false;
@@ -59,6 +64,9 @@ struct ModelSpec {
   std::uint32_t window_pattern = 0;  ///< one in so many layers, the last of them, sees all; 0: none
   double rope_theta_local = 0;       ///< of windowed layers, which then have no scaling; 0: that of all
 
+  bool fused_qkv = false;      ///< queries, keys and values are one weight, attn_qkv
+  bool fused_gate_up = false;  ///< gate and up are one weight, ffn_up, gate first
+
   // Experts; 0: there are none, and the MLP is the same for all tokens.
   std::uint32_t n_experts = 0;
   std::uint32_t n_experts_used = 0;  ///< by a token
@@ -68,6 +76,7 @@ struct ModelSpec {
 
   /// Intermediate size of the MLP that sees all tokens; 0: there is none.
   std::uint32_t common_ffn() const noexcept { return n_experts == 0 ? intermediate_size : shared_ffn; }
+  std::uint32_t rotated_dims() const noexcept { return rope_dims == 0 ? head_dim : rope_dims; }
   /// Tokens that a layer sees; 0: all.
   std::uint32_t window_of(std::uint32_t layer) const noexcept {
     const bool global = window_pattern != 0 && layer % window_pattern == window_pattern - 1;

@@ -34,8 +34,27 @@ class LayerRules {
   std::vector<TensorRule>& rules_;
 };
 
+void add_qkv(const ModelSpec& spec, const DecoderStyle& style, LayerRules& rules) {
+  const std::uint64_t hidden = spec.hidden_size, q_rows = std::uint64_t{spec.n_heads} * spec.head_dim,
+                      kv_rows = std::uint64_t{spec.n_kv_heads} * spec.head_dim;
+  const std::uint32_t q_heads = style.permuted ? spec.n_heads : 0,
+                      kv_heads = style.permuted ? spec.n_kv_heads : 0;
+  const bool bias = style.qkv_bias || spec.attention_bias;
+  rules.add("self_attn.q_proj.weight", "attn_q.weight", {q_rows, hidden}, true, q_heads);
+  rules.add("self_attn.q_proj.bias", "attn_q.bias", {q_rows}, bias, q_heads);
+  rules.add("self_attn.k_proj.weight", "attn_k.weight", {kv_rows, hidden}, true, kv_heads);
+  rules.add("self_attn.k_proj.bias", "attn_k.bias", {kv_rows}, bias, kv_heads);
+  rules.add("self_attn.v_proj.weight", "attn_v.weight", {kv_rows, hidden});
+  rules.add("self_attn.v_proj.bias", "attn_v.bias", {kv_rows}, bias);
+}
+
 void add_mlp(const ModelSpec& spec, LayerRules& rules) {
   const std::uint64_t hidden = spec.hidden_size, ffn = spec.intermediate_size;
+  if (spec.fused_gate_up) {
+    rules.add("mlp.gate_up_proj.weight", "ffn_up.weight", {2 * ffn, hidden});
+    rules.add("mlp.down_proj.weight", "ffn_down.weight", {hidden, ffn});
+    return;
+  }
   rules.add("mlp.gate_proj.weight", "ffn_gate.weight", {ffn, hidden});
   rules.add("mlp.gate_proj.bias", "ffn_gate.bias", {ffn}, spec.mlp_bias);
   rules.add("mlp.up_proj.weight", "ffn_up.weight", {ffn, hidden});
@@ -62,16 +81,11 @@ void add_layer(const ModelSpec& spec, const DecoderStyle& style, LayerRules rule
   const std::uint64_t hidden = spec.hidden_size, dim = spec.head_dim;
   const std::uint64_t q_rows = std::uint64_t{spec.n_heads} * dim,
                       kv_rows = std::uint64_t{spec.n_kv_heads} * dim;
-  const std::uint32_t q_heads = style.permuted ? spec.n_heads : 0,
-                      kv_heads = style.permuted ? spec.n_kv_heads : 0;
-  const bool bias = style.qkv_bias || spec.attention_bias;
   rules.add_norm(style.attention_norm, "attn_norm", hidden);
-  rules.add("self_attn.q_proj.weight", "attn_q.weight", {q_rows, hidden}, true, q_heads);
-  rules.add("self_attn.q_proj.bias", "attn_q.bias", {q_rows}, bias, q_heads);
-  rules.add("self_attn.k_proj.weight", "attn_k.weight", {kv_rows, hidden}, true, kv_heads);
-  rules.add("self_attn.k_proj.bias", "attn_k.bias", {kv_rows}, bias, kv_heads);
-  rules.add("self_attn.v_proj.weight", "attn_v.weight", {kv_rows, hidden});
-  rules.add("self_attn.v_proj.bias", "attn_v.bias", {kv_rows}, bias);
+  if (spec.fused_qkv)
+    rules.add("self_attn.qkv_proj.weight", "attn_qkv.weight", {q_rows + 2 * kv_rows, hidden});
+  else
+    add_qkv(spec, style, rules);
   if (spec.qk_norm != QkNorm::none) {
     const bool by_head = spec.qk_norm == QkNorm::head;
     rules.add_norm("self_attn.q_norm", "attn_q_norm", by_head ? dim : q_rows);

@@ -37,12 +37,17 @@ std::string bind_to_one_thread() {
 class TorchPass final : public ForwardPass {
  public:
   explicit TorchPass(const ModelSpec& spec)
-      : spec_(spec), rope_(inverse_frequencies(spec), spec.context_length), blas_(bind_to_one_thread()) {
+      : spec_(spec),
+        rope_(make_rope(spec, spec.rope_scaling == RopeScaling::longrope ? spec.rope_short_factors
+                                                                         : spec.rope_freq_factors())),
+        blas_(bind_to_one_thread()) {
+    if (spec.rope_scaling == RopeScaling::longrope)
+      long_rope_.emplace(make_rope(spec, spec.rope_long_factors));
     if (spec.rope_theta_local == 0) return;
     ModelSpec local = spec;
     local.rope_theta = spec.rope_theta_local;
     local.rope_scaling = RopeScaling::none;
-    local_rope_.emplace(inverse_frequencies(local), spec.context_length);
+    local_rope_.emplace(make_rope(local, {}));
   }
 
   std::string description() const override {
@@ -57,18 +62,20 @@ class TorchPass final : public ForwardPass {
     auto loaded = std::make_unique<Layer>();
     loaded->index = layer;
     load_norms(weights, name, *loaded);
-    loaded->qkv = load_linear(weights, codes,
-                              {{name("attn_q"), spec_.n_heads * head},
-                               {name("attn_k"), spec_.n_kv_heads * head},
-                               {name("attn_v"), spec_.n_kv_heads * head}},
-                              hidden);
+    const std::vector<Part> qkv = {{name("attn_q"), spec_.n_heads * head},
+                                   {name("attn_k"), spec_.n_kv_heads * head},
+                                   {name("attn_v"), spec_.n_kv_heads * head}};
+    const std::vector<Part> fused = {{name("attn_qkv"), (spec_.n_heads + 2 * spec_.n_kv_heads) * head}};
+    loaded->qkv = load_linear(weights, codes, spec_.fused_qkv ? fused : qkv, hidden);
     loaded->attention_output =
         load_linear(weights, codes, {{name("attn_output"), hidden}}, spec_.n_heads * head);
     const std::size_t ffn = spec_.common_ffn();
     const char* end = spec_.n_experts == 0 ? "" : "_shexp";
     if (ffn > 0) {
       const auto part = [&](const char* role) { return name(role) + end; };
-      loaded->gate_up = load_linear(weights, codes, {{part("ffn_gate"), ffn}, {part("ffn_up"), ffn}}, hidden);
+      const std::vector<Part> apart = {{part("ffn_gate"), ffn}, {part("ffn_up"), ffn}};
+      const std::vector<Part> together = {{part("ffn_up"), 2 * ffn}};
+      loaded->gate_up = load_linear(weights, codes, spec_.fused_gate_up ? together : apart, hidden);
       loaded->down = load_linear(weights, codes, {{part("ffn_down"), hidden}}, ffn);
     }
     if (spec_.n_experts > 0) load_experts(weights, name, *loaded);
@@ -132,7 +139,7 @@ class TorchPass final : public ForwardPass {
     layer.qkv.apply(input, tokens, scratch.qkv.data());
     clock.matmul();
     norm_queries_and_keys(shape, layer, scratch.qkv.data(), tokens);
-    attention(shape.attention, rope_of(layer.index), scratch.qkv.data(), scratch.attended.data(),
+    attention(shape.attention, rope_of(layer.index, tokens), scratch.qkv.data(), scratch.attended.data(),
               scratch.attention);
     clock.attention();
     watch(MatmulInput::attention_output, scratch.attended.data(), shape.attended());
@@ -159,8 +166,10 @@ class TorchPass final : public ForwardPass {
   void extend_layer(const LayerWeights& weights, std::span<const SequenceRows> sequences,
                     std::span<float> hidden, std::size_t threads) const override {
     const auto& layer = static_cast<const Layer&>(weights);
-    extend_rows(layer_shape(layer.index, 0), layer, rope_of(layer.index), sequences, hidden.data(), threads,
-                scratch_);
+    std::size_t capacity = 0;  // all sequences of a run have caches of one size
+    for (const SequenceRows& sequence : sequences) capacity = std::max(capacity, sequence.cache->capacity());
+    extend_rows(layer_shape(layer.index, 0), layer, rope_of(layer.index, capacity), sequences, hidden.data(),
+                threads, scratch_);
   }
 
   void extend_head(const LayerWeights& weights, std::span<const float> hidden, std::span<float> logits,
@@ -184,8 +193,8 @@ class TorchPass final : public ForwardPass {
       throw InternalError("a layer of 8-bit codes cannot run backward");
     const ScratchPool::Lease lease(scratch_);
     const LayerShape shape = layer_shape(layer.index, input.size() / spec_.hidden_size);
-    layer_backward(shape, layer, rope_of(layer.index), input.data(), gradient.data(), observer, *lease,
-                   stages_);
+    layer_backward(shape, layer, rope_of(layer.index, shape.attention.tokens), input.data(), gradient.data(),
+                   observer, *lease, stages_);
   }
 
   std::unique_ptr<LayerWeights> load_head_part(std::size_t first, std::size_t count,
@@ -324,16 +333,21 @@ class TorchPass final : public ForwardPass {
     return scratch.normed.data();
   }
 
-  static std::vector<float> inverse_frequencies(const ModelSpec& spec) {
-    const std::vector<float> factors = spec.rope_freq_factors();
-    std::vector<float> inverse(spec.head_dim / 2);
+  static std::vector<float> inverse_frequencies(const ModelSpec& spec, const std::vector<float>& factors) {
+    const std::uint32_t dims = spec.rotated_dims();
+    std::vector<float> inverse(dims / 2);
     for (std::size_t c = 0; c < inverse.size(); ++c) {
-      double frequency = std::pow(spec.rope_theta, -2.0 * static_cast<double>(c) / spec.head_dim);
+      double frequency = std::pow(spec.rope_theta, -2.0 * static_cast<double>(c) / dims);
       if (spec.rope_scaling == RopeScaling::linear) frequency /= spec.rope_factor;
       if (!factors.empty()) frequency /= static_cast<double>(factors[c]);
       inverse[c] = static_cast<float>(frequency);
     }
     return inverse;
+  }
+
+  static Rope make_rope(const ModelSpec& spec, const std::vector<float>& factors) {
+    return Rope(inverse_frequencies(spec, factors), spec.context_length, spec.head_dim - spec.rotated_dims(),
+                spec.rope_attention_factor);
   }
 
   /// hidden += what the experts make of x, the shared one first.
@@ -379,6 +393,8 @@ class TorchPass final : public ForwardPass {
             spec_.rms_norm_eps,
             spec_.activation,
             spec_.qk_norm,
+            spec_.fused_qkv,
+            spec_.fused_gate_up,
             {spec_.n_experts, spec_.n_experts_used, spec_.expert_ffn, spec_.normed_shares}};
   }
 
@@ -392,12 +408,15 @@ class TorchPass final : public ForwardPass {
             spec_.window_of(layer)};
   }
 
-  const Rope& rope_of(std::uint32_t layer) const noexcept {
+  /// @param context  tokens of the whole sequence: long ones may have their own frequencies
+  const Rope& rope_of(std::uint32_t layer, std::size_t context) const noexcept {
+    if (long_rope_ && static_cast<double>(context) > spec_.rope_original_context) return *long_rope_;
     return local_rope_ && spec_.window_of(layer) != 0 ? *local_rope_ : rope_;
   }
 
   ModelSpec spec_;
   Rope rope_;
+  std::optional<Rope> long_rope_;   ///< of contexts beyond the original one, where they have their own
   std::optional<Rope> local_rope_;  ///< of windowed layers, where they have their own
   std::string blas_;
   mutable ScratchPool scratch_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <vector>
 
 #include "model/torch/elementwise.hpp"
 #include "model/torch/elementwise_backward.hpp"
@@ -66,8 +67,9 @@ class LayerBackward {
 
   void mlp(float* gradient) {
     const std::array down = {Member{"ffn_down.weight", 0, shape_.hidden}};
-    const std::array gate_up = {Member{"ffn_gate.weight", 0, shape_.ffn},
-                                Member{"ffn_up.weight", shape_.ffn, shape_.ffn}};
+    const std::vector<Member> apart = {{"ffn_gate.weight", 0, shape_.ffn},
+                                       {"ffn_up.weight", shape_.ffn, shape_.ffn}};
+    const std::vector<Member> together = {{"ffn_up.weight", 0, 2 * shape_.ffn}};
     if (!layer_.ffn_post_norm.empty()) {
       scratch_.ffn_product.resize(tokens_ * shape_.hidden);
       layer_.down.apply(scratch_.activated.data(), tokens_, scratch_.ffn_product.data());
@@ -81,7 +83,8 @@ class LayerBackward {
     else
       swiglu_backward(scratch_.gate_up.data(), scratch_.d_activated.data(), tokens_, shape_.ffn);
     clock_.elementwise();
-    weight_gradients(layer_.gate_up, gate_up, ffn_input_, scratch_.gate_up.data());
+    weight_gradients(layer_.gate_up, shape_.fused_gate_up ? together : apart, ffn_input_,
+                     scratch_.gate_up.data());
     through(layer_.gate_up, scratch_.gate_up.data(), scratch_.d_normed);
     add_through_pre_norm(layer_.ffn_norm, scratch_.middle.data(), gradient);
   }
@@ -90,8 +93,10 @@ class LayerBackward {
     const std::size_t q_rows = shape_.attended();
     const std::size_t kv_rows = shape_.attention.kv_heads * shape_.attention.head_dim;
     const std::array output = {Member{"attn_output.weight", 0, shape_.hidden}};
-    const std::array qkv = {Member{"attn_q.weight", 0, q_rows}, Member{"attn_k.weight", q_rows, kv_rows},
-                            Member{"attn_v.weight", q_rows + kv_rows, kv_rows}};
+    const std::vector<Member> apart = {{"attn_q.weight", 0, q_rows},
+                                       {"attn_k.weight", q_rows, kv_rows},
+                                       {"attn_v.weight", q_rows + kv_rows, kv_rows}};
+    const std::vector<Member> together = {{"attn_qkv.weight", 0, q_rows + 2 * kv_rows}};
     const float* d_output =
         behind_post_norm(layer_.attention_post_norm, scratch_.attention_product, gradient);
     weight_gradients(layer_.attention_output, output, scratch_.attended.data(), d_output);
@@ -100,7 +105,8 @@ class LayerBackward {
                        scratch_.d_attended.data(), scratch_.d_qkv.data(), scratch_.attention_backward);
     if (shape_.qk_norm != QkNorm::none) through_qk_norms();
     clock_.attention();
-    weight_gradients(layer_.qkv, qkv, attention_input_, scratch_.d_qkv.data());
+    weight_gradients(layer_.qkv, shape_.fused_qkv ? together : apart, attention_input_,
+                     scratch_.d_qkv.data());
     through(layer_.qkv, scratch_.d_qkv.data(), scratch_.d_normed);
     add_through_pre_norm(layer_.attention_norm, input_, gradient);
   }

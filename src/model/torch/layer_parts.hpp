@@ -25,6 +25,7 @@ struct LayerShape {
   float eps = 0;
   Activation activation = Activation::silu;
   QkNorm qk_norm = QkNorm::none;
+  bool fused_qkv = false, fused_gate_up = false;  ///< how gradients of the stacked weights are named
   ExpertShape experts;
 
   std::size_t attended() const noexcept { return attention.heads * attention.head_dim; }

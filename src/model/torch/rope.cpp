@@ -1,5 +1,6 @@
 #include "model/torch/rope.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
@@ -55,14 +56,18 @@ HWY_EXPORT(rotate_heads);
 HWY_EXPORT(rotate_heads_back);
 }  // namespace
 
-Rope::Rope(const std::vector<float>& inverse_frequencies, std::size_t max_positions)
-    : half_(inverse_frequencies.size()), cos_(max_positions * half_), sin_(max_positions * half_) {
+Rope::Rope(const std::vector<float>& inverse_frequencies, std::size_t max_positions, std::size_t rest,
+           float factor)
+    : half_(inverse_frequencies.size()),
+      rest_(rest),
+      cos_(max_positions * half_),
+      sin_(max_positions * half_) {
   for (std::size_t position = 0; position < max_positions; ++position) {
     for (std::size_t c = 0; c < half_; ++c) {
       // The angle is formed in f32, as runtimes do; its sine and cosine in f64, rounded once.
       const float angle = static_cast<float>(position) * inverse_frequencies[c];
-      cos_[position * half_ + c] = static_cast<float>(std::cos(static_cast<double>(angle)));
-      sin_[position * half_ + c] = static_cast<float>(std::sin(static_cast<double>(angle)));
+      cos_[position * half_ + c] = factor * static_cast<float>(std::cos(static_cast<double>(angle)));
+      sin_[position * half_ + c] = factor * static_cast<float>(std::sin(static_cast<double>(angle)));
     }
   }
 }
@@ -71,6 +76,8 @@ void Rope::rotate(const float* x, std::size_t stride, std::size_t first_position
                   float* out, std::size_t out_stride) const {
   HWY_DYNAMIC_DISPATCH(rotate_heads)
   (x, stride, &cos_[first_position * half_], &sin_[first_position * half_], half_, tokens, out, out_stride);
+  for (std::size_t t = 0; rest_ > 0 && out != x && t < tokens; ++t)
+    std::copy_n(x + t * stride + 2 * half_, rest_, out + t * out_stride + 2 * half_);
 }
 
 void Rope::rotate_back(float* x, std::size_t stride, std::size_t first_position, std::size_t tokens) const {

@@ -1,0 +1,58 @@
+// Phi-3 and Phi-4 mini: queries, keys and values in one weight, gate and up in another; rotations whose
+// frequencies are divided by stored factors, other ones for long contexts, of a part of each head.
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cmath>
+
+#include "model/architectures/decoder_rules.hpp"
+#include "model/config_reader.hpp"
+
+namespace llmq {
+namespace {
+
+constexpr std::array<std::string_view, 1> kClasses = {"Phi3ForCausalLM"};
+
+std::vector<TensorRule> tensor_rules(const ModelSpec& spec) { return decoder_rules(spec, {}); }
+
+void read_config(const ConfigReader& config, ModelSpec& spec) {
+  spec.fused_qkv = spec.fused_gate_up = true;
+  const double part = config.real_or("partial_rotary_factor", 1);
+  spec.rope_dims = static_cast<std::uint32_t>(part * spec.head_dim);
+  if (config.has("sliding_window")) spec.sliding_window = config.count("sliding_window");
+  if (spec.rope_scaling != RopeScaling::longrope) {
+    spec.rope_original_context = config.real_or("original_max_position_embeddings", spec.context_length);
+    return;
+  }
+  const double longer = spec.context_length / spec.rope_original_context;
+  if (longer > 1)
+    spec.rope_attention_factor =
+        static_cast<float>(std::sqrt(1 + std::log(longer) / std::log(spec.rope_original_context)));
+}
+
+void read_gguf(const GgufMetadata& metadata, ModelSpec& spec) {
+  spec.fused_qkv = spec.fused_gate_up = true;
+  spec.rope_dims = static_cast<std::uint32_t>(metadata.integer("phi3.rope.dimension_count").value_or(0));
+  if (spec.rope_dims > spec.head_dim || spec.rope_dims % 2 != 0)
+    throw Error(ExitCode::validation, "GGUF key phi3.rope.dimension_count is out of range");
+  spec.sliding_window =
+      static_cast<std::uint32_t>(metadata.integer("phi3.attention.sliding_window").value_or(0));
+  spec.rope_original_context = static_cast<double>(
+      metadata.integer("phi3.rope.scaling.original_context_length").value_or(spec.context_length));
+  spec.rope_attention_factor = static_cast<float>(metadata.real("phi3.rope.scaling.attn_factor").value_or(1));
+}
+
+void write_metadata(const ModelSpec& spec, GgufMetadata& metadata) {
+  metadata.set("phi3.rope.dimension_count", spec.rotated_dims());
+  metadata.set("phi3.rope.scaling.original_context_length",
+               static_cast<std::uint32_t>(spec.rope_original_context));
+  metadata.set("phi3.attention.sliding_window", spec.sliding_window);
+  if (spec.rope_scaling == RopeScaling::longrope)
+    metadata.set("phi3.rope.scaling.attn_factor", spec.rope_attention_factor);
+}
+
+}  // namespace
+
+const Architecture kPhi3Architecture = {"phi3",       kClasses,   &tensor_rules,
+                                        &read_config, &read_gguf, &write_metadata};
+
+}  // namespace llmq
