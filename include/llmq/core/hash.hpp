@@ -35,6 +35,22 @@ class Sha256 {
 
 std::string sha256_hex(std::string_view bytes);
 
+/// Incremental SHA-1: no protection against who means harm, but the names that git gives to contents.
+class Sha1 {
+ public:
+  Sha1();
+  ~Sha1();
+
+  Sha1& update(std::span<const std::byte> bytes);
+  Sha1& update(std::string_view text) { return update(std::as_bytes(std::span(text))); }
+  /// Finishes; lower-case hex, 40 characters. The object is spent afterwards.
+  std::string hex();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 /// XXH3, 64 bits, seed 0.
 std::uint64_t checksum64(std::span<const std::byte> bytes) noexcept;
 
