@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/hub_models.hpp"
 #include "cli/job_executor.hpp"
 #include "cli/profile_commands.hpp"
 #include "cli/quality_commands.hpp"
@@ -124,13 +125,14 @@ void run_stage(const Invocation& invocation, const StageContext& context) {
 
 }  // namespace
 
-ExitCode run_command(const Invocation& invocation, const Communicator& comm, Log& log) {
+ExitCode run_command(Invocation invocation, const Communicator& comm, Log& log) {
   const std::uint64_t ranks_on_node = static_cast<std::uint64_t>(comm.split_node().size());
   StageContext context{comm, log, choose_threads(invocation.global, ranks_on_node), 0};
   context.memory_limit_bytes = invocation.global.mem_per_rank_bytes.value_or(static_cast<std::uint64_t>(
       kMemoryShare * static_cast<double>(available_memory_bytes()) / static_cast<double>(ranks_on_node)));
   log.debug(fmt::format("rank {} of {}, {} threads, {} bytes of memory", comm.rank(), comm.size(),
                         context.threads, context.memory_limit_bytes));
+  bring_models(context, invocation);
   if (invocation.command == Command::quantize) return quantize(invocation, context);
   if (invocation.command == Command::profile_validate) return validate_profile(invocation, context);
   run_stage(invocation, context);

@@ -11,6 +11,6 @@ namespace llmq::cli {
 
 /// Collective, the same exit code on every rank; not 0: a result that is an answer and a failure at once was
 /// printed as both. Throws what the stage throws.
-ExitCode run_command(const Invocation& invocation, const Communicator& comm, Log& log);
+ExitCode run_command(Invocation invocation, const Communicator& comm, Log& log);
 
 }  // namespace llmq::cli

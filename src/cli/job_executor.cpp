@@ -7,6 +7,7 @@
 #include "llmq/core/error.hpp"
 
 #include "cli/app.hpp"
+#include "cli/hub_models.hpp"
 #include "cli/quality_commands.hpp"
 #include "cli/quantize_command.hpp"
 #include "cli/render.hpp"
@@ -74,6 +75,7 @@ void CommandExecutor::check(const JobStep& step) const { (void)parse(step); }
 StepOutcome CommandExecutor::execute(const StageContext& context, const JobStep& step, const StepMode& mode) {
   const std::size_t warnings = context.log.warnings().size();
   Invocation invocation = parse(step);
+  bring_models(context, invocation);
   switch (invocation.command) {
     case Command::analyze: {
       invocation.analyze.checkpoints = mode.checkpoints;

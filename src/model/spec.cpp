@@ -13,6 +13,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/core/json.hpp"
 #include "llmq/formats/gguf.hpp"
+#include "llmq/hub/cache.hpp"
 
 #include "model/architectures/architecture.hpp"
 #include "model/config_reader.hpp"
@@ -81,8 +82,11 @@ void read_rope_scaling(const ConfigReader& config, ModelSpec& spec) {
   }
 }
 
-std::string last_part(const fs::path& path) {
-  fs::path plain = fs::absolute(path).lexically_normal();
+/// What config.json says of itself, else what the directory is called.
+std::string name_of(const ConfigReader& config, const fs::path& directory) {
+  const std::string stated = config.text_or("_name_or_path", "");
+  if (stated.empty()) return hub::last_part(directory);
+  fs::path plain = fs::absolute(stated).lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
   return plain.filename().string();
 }
@@ -165,9 +169,7 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
                 "Supported architectures: " + known_classes());
   }
   spec.architecture = architecture->name;
-  spec.name = last_part(fs::path(config.text_or("_name_or_path", "")).empty()
-                            ? model_directory
-                            : fs::path(config.text_or("_name_or_path", "")));
+  spec.name = name_of(config, model_directory);
   spec.torch_dtype = config.text_or("torch_dtype", config.text_or("dtype", ""));
   read_activation(config, spec);
   read_shapes(config, spec);

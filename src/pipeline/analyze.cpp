@@ -11,6 +11,7 @@
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
 #include "llmq/formats/imatrix.hpp"
+#include "llmq/hub/cache.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
 #include "pipeline/analyze_merge.hpp"
@@ -232,14 +233,14 @@ fs::path default_imatrix_path(const fs::path& model) { return model_base_name(mo
 AnalyzeResult run_analyze(const StageContext& context, const AnalyzeOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   AnalyzeResult result;
-  result.model_path = options.model;
+  result.model_path = hub::model_title(options.model);
   result.output_path = options.output.empty() ? default_imatrix_path(options.model) : options.output;
   result.method = row_of(options.method).long_name;
   if (options.samples == 0) {
     run_merge(context, options, result);
     return result;
   }
-  context.log.status(fmt::format("Loading model: {}", options.model.string()));
+  context.log.status(fmt::format("Loading model: {}", hub::model_title(options.model).string()));
   AnalyzePlan plan = make_plan(context, options, result);
   result.num_layers = plan.source->spec().n_layers;
   result.calibration_samples = plan.samples.samples.size();

@@ -6,6 +6,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
+#include "llmq/hub/cache.hpp"
 
 #include "pipeline/analyze_output.hpp"
 
@@ -71,7 +72,7 @@ Imatrix merge_and_tell(std::vector<NamedImatrix> files, Log& log) {
 
 void run_merge(const StageContext& context, const AnalyzeOptions& options, AnalyzeResult& result) {
   const auto start = std::chrono::steady_clock::now();
-  context.log.status(fmt::format("Loading model: {}", options.model.string()));
+  context.log.status(fmt::format("Loading model: {}", hub::model_title(options.model).string()));
   context.comm.together("merge importance matrices", [&] {
     if (!context.comm.is_root()) return;
     const std::unique_ptr<ModelSource> source = open_model(options.model);

@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "llmq/hub/cache.hpp"
 #include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/quantize_plan.hpp"
 
@@ -13,7 +14,7 @@ ProfileValidateResult validate(const ProfileValidateOptions& options) {
   ProfileFit fit = fit_profile(profile, tensors);
   ProfileValidateResult result;
   result.profile = options.profile;
-  result.model = options.model;
+  result.model = hub::model_title(options.model);
   double weights = 0;
   for (std::size_t index = 0; index < tensors.size(); ++index) {
     if (!tensors[index].quantizable) continue;

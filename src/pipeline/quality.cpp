@@ -12,6 +12,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
+#include "llmq/hub/cache.hpp"
 #include "llmq/pipeline/coherence.hpp"
 #include "llmq/pipeline/samples.hpp"
 #include "llmq/quant/type_policy.hpp"
@@ -113,7 +114,7 @@ Evaluation open_evaluation(const StageContext& context, const fs::path& original
                            bool with_samples) {
   Evaluation evaluation;
   evaluation.paths = candidates;
-  context.log.status(fmt::format("Loading model: {}", original.string()));
+  context.log.status(fmt::format("Loading model: {}", hub::model_title(original).string()));
   context.comm.together("open the models", [&] {
     evaluation.original = open_model(original);
     for (const fs::path& candidate : candidates) {
@@ -135,11 +136,11 @@ Evaluation open_evaluation(const StageContext& context, const fs::path& original
 QualityResult describe_candidate(const Evaluation& evaluation, std::size_t index, const fs::path& original) {
   const ModelSource& model = *evaluation.candidates[index];
   QualityResult result;
-  result.original = original;
-  result.quantized = evaluation.paths[index];
+  const fs::path& path = evaluation.paths[index];
+  result.original = hub::model_title(original);
+  result.quantized = hub::model_title(path);
   result.effective_bpw = effective_bpw(model);
-  result.file_bytes =
-      fs::is_regular_file(result.quantized) ? fs::file_size(result.quantized) : model.stored_bytes();
+  result.file_bytes = fs::is_regular_file(path) ? fs::file_size(path) : model.stored_bytes();
   result.compression_ratio =
       static_cast<double>(result.file_bytes) / static_cast<double>(evaluation.original->stored_bytes());
   result.chunks = evaluation.samples.samples.size();
@@ -248,7 +249,7 @@ CompareResult run_compare(const StageContext& context, const CompareOptions& opt
   const Evaluation evaluation =
       open_evaluation(context, options.original, options.quantized, options, options.metrics.need_pass());
   CompareResult result;
-  result.original = options.original;
+  result.original = hub::model_title(options.original);
   result.metrics = options.metrics;
   for (std::size_t i = 0; i < options.quantized.size(); ++i)
     result.candidates.push_back(describe_candidate(evaluation, i, options.original));

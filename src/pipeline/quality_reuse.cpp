@@ -4,6 +4,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
+#include "llmq/hub/cache.hpp"
 
 namespace llmq {
 namespace {
@@ -40,8 +41,8 @@ std::optional<QualityResult> find_report(Log& log, const QualityOptions& options
     report->tensor_errors.clear();
     report->layer_errors.clear();
   }
-  report->original = options.original;
-  report->quantized = options.quantized;
+  report->original = hub::model_title(options.original);
+  report->quantized = hub::model_title(options.quantized);
   log.status(fmt::format("Read from {}: same model, file and text (remove it to compute again)",
                          path.filename().string()));
   return report;

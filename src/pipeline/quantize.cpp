@@ -11,6 +11,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/core/text.hpp"
+#include "llmq/hub/cache.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 #include "llmq/pipeline/layer_bits.hpp"
 #include "llmq/pipeline/output_place.hpp"
@@ -165,9 +166,7 @@ JobIdentity identify(const PlanRecipe& recipe, const Imatrix* imatrix, const Pla
 }  // namespace
 
 std::string model_base_name(const fs::path& model) {
-  fs::path plain = fs::absolute(model).lexically_normal();
-  if (!plain.has_filename()) plain = plain.parent_path();
-  const std::string name = plain.filename().string();
+  const std::string name = hub::last_part(model);
   return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
 }
 
@@ -188,7 +187,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     context.log.warn(
         fmt::format("calibration options have no effect on level {}: give --imatrix", level_name));
   }
-  context.log.status(fmt::format("Loading model: {}", options.model.string()));
+  context.log.status(fmt::format("Loading model: {}", hub::model_title(options.model).string()));
 
   std::unique_ptr<ModelSource> source;
   std::optional<Imatrix> imatrix;

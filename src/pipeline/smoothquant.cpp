@@ -9,6 +9,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/core/text.hpp"
+#include "llmq/hub/cache.hpp"
 #include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/quantize.hpp"
 #include "llmq/smoothquant/int8_source.hpp"
@@ -172,7 +173,7 @@ bool can_resume(const Error& error) {
 QuantizeResult run_smoothquant(const StageContext& context, const QuantizeOptions& options) {
   const Clock::time_point start = Clock::now();
   const fs::path output = w8a8_path(options.model, options.output_dir, options.output_name);
-  context.log.status(fmt::format("Loading model: {}", options.model.string()));
+  context.log.status(fmt::format("Loading model: {}", hub::model_title(options.model).string()));
   const Preparation made = prepare(context, options, output);
   QuantizeResult result = describe(made, output);
   result.smoothquant = describe_request(options, made);

@@ -10,6 +10,7 @@
 #include "llmq/core/hash.hpp"
 #include "llmq/formats/imatrix.hpp"
 #include "llmq/model/source.hpp"
+#include "llmq/pipeline/hub_model.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
 #include "pipeline/content_hash.hpp"
@@ -21,7 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A sound model, or its typed error.
-std::string hash_model_at(const fs::path& path) { return hash_model(*open_model(path), path); }
+std::string hash_model_at(const fs::path& model) {
+  const fs::path path = cached_or_same(model);
+  return hash_model(*open_model(path), path);
+}
 
 std::string key_of(const char* kind, const fs::path& path) {
   return kind + fs::absolute(path).lexically_normal().string();

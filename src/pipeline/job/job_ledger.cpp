@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "llmq/hub/id.hpp"
+
 #include "pipeline/content_hash.hpp"
 #include "pipeline/job/job_steps.hpp"
 
@@ -84,6 +86,23 @@ JobLedger::JobLedger(Job job, const JobRunOptions& options, Log& log)
   for (const JobStep& step : job_.steps) {
     if (!step.output.empty()) outputs_.insert(absolute_text(step.output));
   }
+}
+
+std::vector<JobStep> JobLedger::hub_models() const {
+  std::vector<JobStep> found;
+  std::set<std::string> seen;
+  for (const JobStep& step : job_.steps) {
+    const JobStep outside = without_job_outputs(step, outputs_);
+    for (const JobOption& option : outside.options) {
+      if (role_of(step, option.name) != OptionRole::model) continue;
+      for (const std::string& value : option.values) {
+        if (!hub::remote_model_id(value) || !seen.insert(value).second) continue;
+        found.push_back({step.id, step.type, step.pointer, {}, {}, {}});
+        found.back().options.push_back({"model", {value}, false, ""});
+      }
+    }
+  }
+  return found;
 }
 
 void JobLedger::check(const StepExecutor& executor) {

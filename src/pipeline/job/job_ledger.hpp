@@ -28,6 +28,8 @@ class JobLedger {
  public:
   JobLedger(Job job, const JobRunOptions& options, Log& log);
 
+  /// Models that no step writes and that look like hub ids, each once, as a step of that one option.
+  std::vector<JobStep> hub_models() const;
   /// All that can be judged before work starts. @throws the first error, the step's name in front.
   void check(const StepExecutor& executor);
   /// What a run would do, without doing it.

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "llmq/core/file.hpp"
+#include "llmq/pipeline/hub_model.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 
 #include "pipeline/job/job_ledger.hpp"
@@ -68,8 +69,10 @@ class JobRun {
       : context_(context), options_(options), executor_(executor) {}
 
   JobRunResult run() {
+    on_root("read the job",
+            [&] { ledger_ = std::make_unique<JobLedger>(read_job(options_), options_, context_.log); });
+    bring_models();
     on_root("check the job", [&] {
-      ledger_ = std::make_unique<JobLedger>(read_job(options_), options_, context_.log);
       ledger_->check(executor_);
       if (options_.dry_run) return ledger_->plan();
       ledger_->lock();
@@ -87,6 +90,21 @@ class JobRun {
     context_.comm.together(stage, [&] {
       if (context_.comm.is_root()) work();
     });
+  }
+
+  /// Collective: what the steps take from a hub is here before any of them is judged.
+  void bring_models() const {
+    std::vector<JobStep> models;
+    if (ledger_) models = ledger_->hub_models();
+    std::uint64_t count = models.size();
+    context_.comm.broadcast(std::span(&count, 1), 0, "share the models of a hub");
+    for (std::uint64_t index = 0; index < count; ++index) {
+      std::string text = ledger_ ? encode(StepTicket{models[index], false}) : std::string();
+      context_.comm.broadcast(text, 0, "share the models of a hub");
+      const StepTicket ticket = *decode(text);
+      naming_step(options_.file.string(), ticket.step,
+                  [&] { (void)local_model(context_, ticket.step.value("model")); });
+    }
   }
 
   /// Collective: the next step to execute.
