@@ -32,12 +32,12 @@ std::string commit_of(const fs::path& repository, const ModelId& id) {
   return is_commit(text) ? text : std::string();
 }
 
-/// Length of a safetensors file by its header; 0 when that cannot be told.
-std::uint64_t stated_length(const File& file) {
+/// Length of a safetensors file by its header; empty when that cannot be told.
+std::optional<std::uint64_t> stated_length(const File& file) {
   std::uint64_t header = 0;
-  if (file.size() < sizeof header) return 0;
+  if (file.size() < sizeof header) return std::nullopt;
   file.read_at(std::as_writable_bytes(std::span(&header, 1)), 0);
-  if (header > kMaxHeaderBytes || header > file.size() - sizeof header) return 0;
+  if (header > kMaxHeaderBytes || header > file.size() - sizeof header) return std::nullopt;
   std::string text(static_cast<std::size_t>(header), '\0');
   file.read_at(std::as_writable_bytes(std::span(text)), sizeof header);
   const nlohmann::json document = parse_json_strict(text, file.path().string(), ExitCode::validation);

@@ -65,7 +65,9 @@ std::string redirected_url(std::string_view base, std::string_view location) {
     target = root + std::string(location);
   } else {
     const std::string_view path = base.substr(0, base.find_first_of("?#"));
-    target = std::string(path.substr(0, std::max(path.rfind('/') + 1, root.size()))) + std::string(location);
+    const std::size_t slash = path.rfind('/');
+    target =
+        (slash < root.size() ? root + "/" : std::string(path.substr(0, slash + 1))) + std::string(location);
   }
   if (origin_of(target).empty()) return {};
   if (scheme == kSecure && scheme_of(target) != kSecure) return {};
