@@ -52,19 +52,20 @@ header_bytes() { echo $(($(od -An -t u8 -N 8 "$1") + 8)); }
 
 outputs() { find . -name '*.gguf*' -o -name '*.imatrix*' -o -name '*.report' | sort; }
 conditions=0
+expect_on="1 2"   # ranks
 # expect CODE ARGS...: alone and on two ranks, in human and (alone) JSON form, the command fails with this code, says why and
 # what to do in the contract's form, and leaves no new output behind. err.txt keeps the human form.
 expect() {
   local wanted=$1 code ranks before; shift
   before=$(outputs)
-  for ranks in 1 2; do
-    code=0; on $ranks "$@" > out.txt 2> err.txt || code=$?
+  for ranks in $expect_on; do
+    code=0; on "$ranks" "$@" > out.txt 2> err.txt || code=$?
     [ $code = "$wanted" ] || { cat err.txt; fail "$* gave $code on $ranks ranks, not $wanted"; }
     grep -q 'Error' err.txt || { cat err.txt; fail "$*: no message"; }
     [ ! -s out.txt ] || fail "$*: an error on stdout in human form"
     # Starting ranks is what these tests wait for: rank 0 renders alone, so both forms on two ranks are for the whole run.
     [ "$ranks" = 1 ] || [ -n "${LLMQ_ALL:-}" ] || continue
-    code=0; on $ranks --format json "$@" > out.json 2> /dev/null || code=$?
+    code=0; on "$ranks" --format json "$@" > out.json 2> /dev/null || code=$?
     [ $code = "$wanted" ] || fail "$* gave $code in JSON form on $ranks ranks, not $wanted"
     if ! { grep -q "\"error_code\": $wanted,\?\$" out.json && grep -q '"suggestion": "..' out.json; }; then
       cat out.json; fail "$*: JSON error"
