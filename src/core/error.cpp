@@ -8,20 +8,23 @@ namespace {
 
 constexpr ExitCodeRow kRows[] = {
     {ExitCode::ok, "Success", "success", ""},
-    {ExitCode::general, "GeneralError", "reading or writing failed during the run, anything else",
+    {ExitCode::general, "GeneralError",
+     "reading or writing failed during the run, no connection to a hub, anything else",
      "Check disk space and permissions, then run again"},
     {ExitCode::invalid_arguments, "InvalidArgumentsError",
      "unknown option, level or format; invalid job (with a JSON pointer); output exists; input is the "
      "output; directory not writable",
      "See llm-quantize COMMAND --help"},
-    {ExitCode::model_not_found, "ModelNotFoundError", "path, config.json, weights or a shard missing",
-     "Check the path; a model is a Hugging Face directory or a GGUF file"},
-    {ExitCode::authentication_required, "AuthenticationRequiredError", "",
+    {ExitCode::model_not_found, "ModelNotFoundError",
+     "path, config.json, weights, a shard or a hub id missing",
+     "Check the name; a model is a hub id, a Hugging Face directory or a GGUF file"},
+    {ExitCode::authentication_required, "AuthenticationRequiredError", "a hub answers 401 or 403",
      "Set HF_TOKEN to a token that may read this model"},
     {ExitCode::out_of_memory, "OutOfMemoryError", "the plan exceeds --mem-per-rank, or allocation failed",
      "Give more memory with --mem-per-rank, or use fewer threads"},
     {ExitCode::validation, "ValidationError",
-     "malformed model files; NaN or Inf in weights; not enough disk at the check",
+     "malformed model files, or a download that fails its check; NaN or Inf in weights; not enough disk at "
+     "the check",
      "The file is damaged or incomplete; fetch it again"},
     {ExitCode::checkpoint, "CheckpointError", "--resume: missing, damaged, of another run; or in use",
      "Start without --resume, or choose another --checkpoint-dir"},
@@ -43,7 +46,8 @@ constexpr ExitCodeRow kRows[] = {
      "Give a .txt, .json or .jsonl text, or leave --calibration-data out for the built-in one"},
     {ExitCode::importance, "ImportanceError", "NaN or Inf in the pass",
      "Check that the checkpoint gives sensible output in its original form"},
-    {ExitCode::interrupted, "Interrupted", "stopped by a signal after committing a checkpoint",
+    {ExitCode::interrupted, "Interrupted",
+     "stopped by a signal after committing a checkpoint, or with a download that can go on",
      "Continue with --resume"},
 };
 

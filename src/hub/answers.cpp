@@ -79,24 +79,32 @@ void refuse(const HubAnswer& answer, const ModelId& id, const Settings& settings
     if (status == 404 || status == 410) not_found(answer, id, settings, what);
     if (status == 401 || status == 403) not_allowed(answer, id, settings);
   }
-  const std::string reason = answer.outcome.ending == Ending::complete
-                                 ? fmt::format("the server answered {}", answer.outcome.head.status)
-                                 : answer.outcome.reason;
-  throw Error(ExitCode::general, fmt::format("cannot get {} of {}: {}", what, id.text(), shown(reason, 300)),
+  throw Error(ExitCode::general, fmt::format("cannot get {} of {}: {}", what, id.text(), reason_of(answer)),
               fmt::format("Check the connection to {} (HF_ENDPOINT, proxy, certificates)", host(settings)));
 }
 
 void lose_patience(const HubAnswer& answer, const ModelId& id, const Settings& settings,
                    const std::string& what) {
-  const int status = answer.outcome.head.status;
-  const std::string reason = answer.outcome.ending == Ending::complete
-                                 ? fmt::format("the server answered {}", status)
-                                 : answer.outcome.reason;
   throw Error(
       ExitCode::general,
-      fmt::format("cannot get {} of {} from {}: {}", what, id.text(), host(settings), shown(reason, 300)),
+      fmt::format("cannot get {} of {} from {}: {}", what, id.text(), host(settings), reason_of(answer)),
       "Run the same command again when the connection is back: what has arrived is kept and not asked for "
       "again");
+}
+
+void cannot_ask(const HubAnswer& answer, const ModelId& id, const Settings& settings) {
+  throw Error(
+      ExitCode::general,
+      fmt::format("{}: no such file or directory, and {} cannot be asked for it: {}", id.text(),
+                  host(settings), reason_of(answer)),
+      "Check the path, or run the same command again when the connection is back (HF_ENDPOINT, proxy)" +
+          near_matches(id, settings));
+}
+
+std::string reason_of(const HubAnswer& answer) {
+  return answer.outcome.ending == Ending::complete
+             ? fmt::format("the server answered {}", answer.outcome.head.status)
+             : shown(answer.outcome.reason, 300);
 }
 
 std::string near_matches(const ModelId& id, const Settings& settings) {

@@ -24,6 +24,12 @@ Verdict judge(const HubAnswer& answer) noexcept;
 [[noreturn]] void lose_patience(const HubAnswer& answer, const ModelId& id, const Settings& settings,
                                 const std::string& what);
 
+/// The same for the list of files, the first thing that is asked for: the name may have been meant as a path.
+[[noreturn]] void cannot_ask(const HubAnswer& answer, const ModelId& id, const Settings& settings);
+
+/// What kept an answer from being good, in a few words.
+std::string reason_of(const HubAnswer& answer);
+
 /// "; did you mean a/b or c/d?", or nothing.
 std::string near_matches(const ModelId& id, const Settings& settings);
 

@@ -26,6 +26,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxListingBytes = std::size_t{64} << 20;
 constexpr std::uint64_t kMegabyte = 1000000;
+/// A misspelled path must not wait long for a network that is not there.
+constexpr double kListPatience = 10;
 constexpr int kMostTries = 2;  // of content that fails its check
 
 /// A short answer in memory.
@@ -79,9 +81,8 @@ Listing Download::list() {
   log_.status(fmt::format("Looking for {} at {}", id_.text(), shown_url(settings_.endpoint)));
   const std::string path = fmt::format("/api/models/{}/{}/revision/{}?blobs=true", url_part(id_.organization),
                                        url_part(id_.name), url_part(id_.revision));
-  const std::string what = "the list of files";
   HubClient client(make_client_(stop_), settings_.endpoint, settings_.token);
-  Patience patience(settings_.patience_seconds, stop_);
+  Patience patience(std::min(settings_.patience_seconds, kListPatience), stop_);
   TextSink sink;
   while (true) {
     const HubAnswer answer = client.get(path, std::nullopt, sink);
@@ -91,14 +92,11 @@ Listing Download::list() {
       throw Error(ExitCode::validation, url + ": the answer has no end");
     const Verdict verdict = judge(answer);
     if (verdict == Verdict::good) return parse_listing(sink.text, url);
-    if (verdict == Verdict::give_up) refuse(answer, id_, settings_, what);
-    log_.detail(fmt::format("{}: {}; trying again", what,
-                            answer.outcome.ending == Ending::complete
-                                ? fmt::format("the server answered {}", answer.outcome.head.status)
-                                : answer.outcome.reason));
+    if (verdict == Verdict::give_up) refuse(answer, id_, settings_, "the list of files");
+    log_.status(fmt::format("{}: {}; trying again", shown_url(settings_.endpoint), reason_of(answer)));
     if (patience.wait(answer.outcome.head.number("retry-after"))) continue;
     if (stop_()) interrupted();
-    lose_patience(answer, id_, settings_, what);
+    cannot_ask(answer, id_, settings_);
   }
 }
 
@@ -125,7 +123,7 @@ void Download::require_space(const std::vector<RemoteFile>& files) const {
 void Download::fetch_weights(const std::vector<RemoteFile>& files) {
   require_space(files);
   const std::vector<RemoteFile> left = absent(files);
-  for (const RemoteFile& file : left) total_bytes_ += file.size_bytes;
+  for (const RemoteFile& file : left) total_bytes_ += bytes_to_receive(blob_path(file), file.size_bytes);
   if (left.empty()) return;
   log_.status(fmt::format("Downloading {}: {} file{} of weights, {}", id_.text(), left.size(),
                           left.size() == 1 ? "" : "s", format_size(total_bytes_)));
@@ -135,7 +133,8 @@ void Download::fetch_weights(const std::vector<RemoteFile>& files) {
 }
 
 void Download::fetch(const std::vector<RemoteFile>& files, ProgressBar* bar) {
-  for (const RemoteFile& file : absent(files)) {
+  for (const RemoteFile& file : files) {
+    if (absent({file}).empty()) continue;
     for (int tries = 1;; ++tries) {
       try {
         fetch_file(file, bar);
@@ -150,7 +149,6 @@ void Download::fetch(const std::vector<RemoteFile>& files, ProgressBar* bar) {
         log_.status(fmt::format("{}; fetching it again", error.what()));
       }
     }
-    done_bytes_ += bar == nullptr ? 0 : file.size_bytes;
   }
 }
 
@@ -159,9 +157,11 @@ void Download::fetch_file(const RemoteFile& file, ProgressBar* bar) {
   if (partial.received_bytes() > 0)
     log_.status(fmt::format("{}: {} of {} are here already", file.name, format_size(partial.received_bytes()),
                             format_size(file.size_bytes)));
+  const std::uint64_t due = bytes_to_receive(blob_path(file), file.size_bytes);
   const std::function<void(std::uint64_t)> progress = [&](std::uint64_t bytes) {
-    if (bar == nullptr) return;
-    const std::uint64_t done = done_bytes_ + bytes;
+    if (bar == nullptr || total_bytes_ == 0) return;
+    // More comes where a start is made again.
+    const std::uint64_t done = std::min(total_bytes_, done_bytes_ + std::min(bytes, due));
     bar->update(done / kMegabyte, static_cast<double>(done) / static_cast<double>(total_bytes_));
   };
   const std::function<void(const std::string&)> notice = [&](const std::string& text) { log_.status(text); };
@@ -169,6 +169,7 @@ void Download::fetch_file(const RemoteFile& file, ProgressBar* bar) {
   const std::string path = fmt::format("/{}/{}/resolve/{}/{}", url_part(id_.organization), url_part(id_.name),
                                        commit_, url_part(file.name));
   if (!transfer(context, path, file, partial)) interrupted();
+  if (bar != nullptr) done_bytes_ += due;
   const std::string hash = content_hash(partial.file(), file.hash, stop_);
   if (hash.empty()) interrupted();
   if (hash != file.hash) {

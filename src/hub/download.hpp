@@ -42,8 +42,8 @@ class Download {
   std::function<bool()> stop_;
   std::filesystem::path repository_;
   std::string commit_;
-  std::uint64_t done_bytes_ = 0;   ///< of finished files, for the bar
-  std::uint64_t total_bytes_ = 0;  ///< of all, for the bar
+  std::uint64_t done_bytes_ = 0;   ///< of finished files that came in this run, for the bar
+  std::uint64_t total_bytes_ = 0;  ///< that have to come in this run, for the bar
 };
 
 }  // namespace llmq::hub

@@ -16,6 +16,7 @@ constexpr std::uint64_t kMaxJournalBytes = std::uint64_t{64} << 20;
 
 fs::path with_ending(fs::path path, const char* ending) { return path += ending; }
 fs::path partial_path(const fs::path& blob) { return with_ending(blob, ".llmq-partial"); }
+fs::path journal_path(const fs::path& blob) { return with_ending(blob, ".llmq-received"); }
 
 /// "BEGIN END".
 std::optional<Interval> parse_line(std::string_view line) {
@@ -28,34 +29,39 @@ std::optional<Interval> parse_line(std::string_view line) {
   return interval;
 }
 
+/// What the journal says of a file of `size` bytes; nothing when the partial file has another.
+Intervals read_journal(const fs::path& blob, std::uint64_t size) {
+  Intervals intervals;
+  const fs::path journal = journal_path(blob);
+  std::error_code error;
+  if (fs::file_size(partial_path(blob), error) != size || error) return intervals;
+  if (!fs::is_regular_file(journal) || fs::file_size(journal) > kMaxJournalBytes) return intervals;
+  const std::string text = read_file(journal, kMaxJournalBytes);
+  std::string_view rest = text;
+  for (std::size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
+    const std::optional<Interval> interval = parse_line(rest.substr(0, end));
+    if (interval && interval->end <= size) intervals.add(*interval);
+    rest.remove_prefix(end + 1);
+  }
+  return intervals;
+}
+
 }  // namespace
 
 PartialFile::PartialFile(const fs::path& blob, std::uint64_t size)
     : blob_(blob),
       path_(partial_path(blob)),
-      journal_path_(with_ending(blob, ".llmq-received")),
+      journal_path_(journal_path(blob)),
       size_(size),
-      file_(path_, File::Mode::create) {
-  const bool same = file_.size() == size_;
+      intervals_(read_journal(blob, size)) {
+  file_ = File(path_, File::Mode::create);
   file_.preallocate(size_);
-  if (same) read_journal();
   if (intervals_.total() == 0) {
     start_over();
-  } else {
-    journal_ = File(journal_path_, File::Mode::append);
+    return;
   }
-}
-
-void PartialFile::read_journal() {
-  if (!fs::is_regular_file(journal_path_) || fs::file_size(journal_path_) > kMaxJournalBytes) return;
-  const std::string text = read_file(journal_path_, kMaxJournalBytes);
-  std::string_view rest = text;
-  for (std::size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
-    const std::optional<Interval> interval = parse_line(rest.substr(0, end));
-    if (interval && interval->end <= size_) intervals_.add(*interval);
-    rest.remove_prefix(end + 1);
-  }
-  if (!rest.empty()) File(journal_path_, File::Mode::append).append(std::as_bytes(std::span("\n", 1)));
+  journal_ = File(journal_path_, File::Mode::append);
+  journal_.append(std::as_bytes(std::span("\n", 1)));  // ends a line that a kill has torn
 }
 
 void PartialFile::received(Interval interval) {
@@ -94,6 +100,10 @@ void PartialFile::remove() noexcept {
   std::error_code ignored;
   fs::remove(journal_path_, ignored);  // first: bytes without a journal count for nothing
   fs::remove(path_, ignored);
+}
+
+std::uint64_t bytes_to_receive(const fs::path& blob, std::uint64_t size) {
+  return size - read_journal(blob, size).total();
 }
 
 std::uint64_t bytes_to_reserve(const fs::path& blob, std::uint64_t size) {

@@ -37,8 +37,6 @@ class PartialFile {
   void remove() noexcept;
 
  private:
-  void read_journal();
-
   std::filesystem::path blob_, path_, journal_path_;
   std::uint64_t size_;
   File file_;
@@ -47,6 +45,8 @@ class PartialFile {
   Intervals intervals_;
 };
 
+/// Bytes of a file that still have to come, given what an earlier run has left.
+std::uint64_t bytes_to_receive(const std::filesystem::path& blob, std::uint64_t size);
 /// Bytes that a file still needs on the disk, given what an earlier run has left.
 std::uint64_t bytes_to_reserve(const std::filesystem::path& blob, std::uint64_t size);
 

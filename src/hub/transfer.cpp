@@ -29,7 +29,6 @@ class Transfer {
       : context_(context), path_(std::move(path)), file_(file), partial_(partial) {}
 
   bool run() {
-    before_ = partial_.received_bytes();
     const std::vector<Interval> requests = plan_requests(partial_.missing(), piece_bytes(file_.size_bytes));
     todo_.assign(requests.begin(), requests.end());
     if (!todo_.empty()) run_workers(std::min(kConnections, todo_.size()));
@@ -59,7 +58,7 @@ class Transfer {
     std::unique_lock lock(mutex_);
     while (!done_.wait_for(lock, kGlance, [this] { return active_ == 0; })) {
       lock.unlock();
-      context_.progress(before_ + arrived_);
+      context_.progress(arrived_);
       tell();
       if (context_.stop()) stopped_ = quit_ = true;
       lock.lock();
@@ -141,12 +140,6 @@ class Transfer {
     if (!again && !quit_) lose_patience(answer, context_.id, context_.settings, file_.name);
   }
 
-  static std::string reason_of(const HubAnswer& answer) {
-    return answer.outcome.ending == Ending::complete
-               ? fmt::format("the server answered {}", answer.outcome.head.status)
-               : answer.outcome.reason;
-  }
-
   std::size_t active_workers() {
     const std::lock_guard lock(mutex_);
     return active_;
@@ -154,7 +147,6 @@ class Transfer {
 
   void start_over() {
     partial_.start_over();
-    before_ = 0;
     arrived_ = 0;
   }
 
@@ -162,8 +154,7 @@ class Transfer {
   const std::string path_;
   const RemoteFile& file_;
   PartialFile& partial_;
-  std::atomic<std::uint64_t> before_ = 0;   ///< of an earlier run
-  std::atomic<std::uint64_t> arrived_ = 0;  ///< in this one
+  std::atomic<std::uint64_t> arrived_ = 0;  ///< in this run
   std::atomic<bool> quit_ = false;          ///< workers are to end
   std::atomic<bool> ranges_ignored_ = false;
   bool stopped_ = false;  ///< from outside

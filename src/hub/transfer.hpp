@@ -26,7 +26,7 @@ struct TransferContext {
   const Settings& settings;
   const MakeClient& make_client;
   const std::function<bool()>& stop;                      ///< asked by the calling thread only
-  const std::function<void(std::uint64_t)>& progress;     ///< bytes of this file received, calling thread
+  const std::function<void(std::uint64_t)>& progress;     ///< bytes that came in this run, calling thread
   const std::function<void(const std::string&)>& notice;  ///< what went wrong meanwhile, calling thread
 };
 

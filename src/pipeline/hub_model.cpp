@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "llmq/hub/cache.hpp"
 #include "llmq/hub/fetch.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 
@@ -64,8 +65,7 @@ fs::path local_model(const StageContext& context, const fs::path& model) {
 fs::path cached_or_same(const fs::path& model) {
   const auto id = hub::remote_model_id(model);
   if (!id) return model;
-  const fs::path place = hub::cached_model(hub::settings_from_environment(), *id);
-  return place.empty() ? model : place;
+  return hub::find_snapshot(hub::settings_from_environment().caches, *id, false).value_or(model);
 }
 
 }  // namespace llmq

@@ -24,6 +24,20 @@ inline constexpr Described kEnvironment[] = {
      "Growth of the perplexity in percent above which the quality commands warn (default: 20)."},
     {"LLM_QUANTIZE_COHERENCE_THRESHOLD",
      "Score of quantize --coherence-check, in [0, 1], below which it fails (default: 0.5)."},
+    {"LLM_QUANTIZE_CACHE",
+     "Directory for downloads of hub models, below it hub/ in the layout of huggingface_hub (default: the "
+     "cache of huggingface_hub itself)."},
+    {"LLM_QUANTIZE_DOWNLOAD_PATIENCE",
+     "Seconds that a download goes on trying without receiving a byte (default: 60)."},
+    {"HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME",
+     "Where hub models are looked for: HF_HUB_CACHE, else HF_HOME/hub, else huggingface/hub in "
+     "XDG_CACHE_HOME (default: ~/.cache/huggingface/hub)."},
+    {"HF_TOKEN",
+     "Token for models that ask for one (default: the one in HF_HOME/token). Sent to the hub alone, never "
+     "shown."},
+    {"HF_ENDPOINT", "Address of the hub (default: https://huggingface.co)."},
+    {"HF_HUB_OFFLINE", "1, on, yes or true: hub models come from the caches only."},
+    {"https_proxy, http_proxy, all_proxy, no_proxy", "Proxies of downloads, as for curl."},
     {"LLM_QUANTIZE_KERNELS",
      "Instruction set of the vector kernels, one of those that info --kernels lists. All give the same "
      "bytes."},
@@ -39,6 +53,9 @@ inline constexpr Described kEnvironment[] = {
 inline constexpr Described kFiles[] = {
     {"MODEL/config.json, MODEL/*.safetensors, MODEL/tokenizer.json, MODEL/tokenizer.model",
      "A model as Hugging Face directory."},
+    {"~/.cache/huggingface/hub/models--ORG--NAME",
+     "A hub model: refs/REVISION, snapshots/COMMIT, blobs/. BLOB.llmq-partial and BLOB.llmq-received are a "
+     "download that another run continues."},
     {"./MODEL-LEVEL.gguf",
      "What quantize writes. Until it is complete and verified it is called NAME.gguf.partial."},
     {"./MODEL.imatrix",

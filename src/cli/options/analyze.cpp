@@ -56,7 +56,7 @@ AnalyzeParser::AnalyzeParser(CommandTree tree)
 
 void AnalyzeParser::add_options(AnalyzeOptions& options) {
   app()
-      .add_option("MODEL", options.model, "Hugging Face directory or GGUF file")
+      .add_option("MODEL", options.model, "Hub id org/name[@revision], Hugging Face directory or GGUF file")
       ->type_name(kPathValue)
       ->required();
   app()

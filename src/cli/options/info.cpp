@@ -15,7 +15,8 @@ class InfoParser final : public CommandParser {
 InfoParser::InfoParser(CommandTree tree)
     : CommandParser(*tree.root.add_subcommand("info", "What a model or an importance matrix is")) {
   app()
-      .add_option("MODEL", tree.invocation.info_path, "Hugging Face directory, GGUF file or imatrix")
+      .add_option("MODEL", tree.invocation.info_path,
+                  "Hub id org/name[@revision], Hugging Face directory, GGUF file or imatrix")
       ->type_name(kPathValue);
   app().add_flag("--kernels", tree.invocation.info_kernels, "Instruction sets of this build and CPU instead");
   app().footer(

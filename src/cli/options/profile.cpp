@@ -47,7 +47,8 @@ class ProfileValidateParser final : public CommandParser {
         ->type_name(kProfileValue)
         ->required();
     app()
-        .add_option("MODEL", options.model, "Hugging Face directory or GGUF file; no weight is read")
+        .add_option("MODEL", options.model,
+                    "Hub id org/name[@revision], Hugging Face directory or GGUF file; no weight is read")
         ->type_name(kPathValue)
         ->required();
     app().footer(

@@ -62,7 +62,8 @@ QualityCompareParser::QualityCompareParser(CommandTree tree)
 void QualityCompareParser::add_options(Invocation& invocation) {
   CompareOptions& options = invocation.compare;
   app()
-      .add_option("ORIGINAL", options.original, "Hugging Face directory or GGUF file")
+      .add_option("ORIGINAL", options.original,
+                  "Hub id org/name[@revision], Hugging Face directory or GGUF file")
       ->type_name(kPathValue)
       ->required();
   app()

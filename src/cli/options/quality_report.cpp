@@ -31,7 +31,8 @@ QualityReportParser::QualityReportParser(CommandTree tree)
 void QualityReportParser::add_options(Invocation& invocation) {
   QualityOptions& options = invocation.quality;
   app()
-      .add_option("ORIGINAL", options.original, "Hugging Face directory or GGUF file")
+      .add_option("ORIGINAL", options.original,
+                  "Hub id org/name[@revision], Hugging Face directory or GGUF file")
       ->type_name(kPathValue)
       ->required();
   app()

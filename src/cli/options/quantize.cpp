@@ -56,7 +56,7 @@ QuantizeParser::QuantizeParser(CommandTree tree)
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --imatrix Llama-3.2-1B.imatrix -o out\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q2_K --imatrix Llama-3.2-1B.imatrix "
       "--protect-super-weights\n"
-      "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q6_K --dry-run\n"
+      "  llm-quantize quantize meta-llama/Llama-3.2-1B gguf -q Q6_K --dry-run\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q Q4_K_M --tensor-type 'blk\\.0\\.attn_v=Q8_0'\n"
       "  llm-quantize quantize ./Llama-3.2-1B gguf -q dynamic --target-size 700MB --imatrix "
       "Llama-3.2-1B.imatrix\n"
@@ -67,7 +67,7 @@ QuantizeParser::QuantizeParser(CommandTree tree)
 
 void QuantizeParser::add_options(QuantizeOptions& options) {
   app()
-      .add_option("MODEL", options.model, "Hugging Face directory or GGUF file")
+      .add_option("MODEL", options.model, "Hub id org/name[@revision], Hugging Face directory or GGUF file")
       ->type_name(kPathValue)
       ->required();
   app()
