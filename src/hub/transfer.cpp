@@ -36,7 +36,7 @@ class Transfer {
       context_.notice(fmt::format("{}: the server sends whole files only", file_.name));
       start_over();
       quit_ = false;
-      todo_.push_back({0, file_.size_bytes});
+      todo_ = {{0, file_.size_bytes}};
       run_workers(1);
     }
     return !stopped_;
@@ -45,10 +45,15 @@ class Transfer {
  private:
   void run_workers(std::size_t count) {
     active_ = count;
-    std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < count; ++i) threads.emplace_back([this] { work(); });
-    watch();
-    for (std::thread& thread : threads) thread.join();
+    std::vector<std::jthread> threads;
+    try {
+      for (std::size_t i = 0; i < count; ++i) threads.emplace_back([this] { work(); });
+      watch();
+    } catch (...) {
+      quit_ = true;
+      throw;  // joining them on the way
+    }
+    threads.clear();
     tell();
     if (failure_) std::rethrow_exception(failure_);
   }
