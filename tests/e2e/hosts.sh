@@ -84,6 +84,23 @@ in_host 0 cat "$work/private/own-dynamic.gguf" > two-dynamic.gguf
 on 1 quantize "$model" gguf -q dynamic --target-bpw 3 --imatrix own.imatrix --calibration-data "$text" -n one-dynamic > /dev/null
 same one-dynamic.gguf two-dynamic.gguf
 
+# A hub's cache on both hosts, then on rank 0's alone.
+commit=0123456789abcdef0123456789abcdef01234567
+export HF_HUB_CACHE=$work/private/hub HF_HUB_OFFLINE=1
+for host in 0 1; do
+  in_host $host sh -ec "cd $work/private && mkdir -p hub/models--acme--pebble/refs hub/models--acme--pebble/snapshots
+    printf $commit > hub/models--acme--pebble/refs/main
+    cp -r $model hub/models--acme--pebble/snapshots/$commit"
+done
+from_hub=(quantize acme/pebble gguf -q Q4_K_M --imatrix one.imatrix)
+on_hosts 1 "${from_hub[@]}" -n from-hub > /dev/null
+same one.gguf from-hub.gguf
+in_host 1 rm -r "$work/private/hub"
+code=0; on_hosts 1 "${from_hub[@]}" -n nowhere > /dev/null 2> err.txt || code=$?
+[ $code = 3 ] && grep -q 'rank 1 does not see the files of acme/pebble' err.txt || { cat err.txt; fail "a cache that is not shared gave $code"; }
+[ ! -e nowhere.gguf ] || fail "written without the model"
+unset HF_HUB_CACHE HF_HUB_OFFLINE
+
 # A node with other weights is found out before work starts.
 in_host 1 sh -c "printf 'XX' | dd of=$own/model.safetensors bs=1 seek=$(header_bytes "$model/model.safetensors") conv=notrunc status=none"
 code=0; on_hosts 1 quantize "$own" gguf -q Q8_0 -o "$work/private" -n other --assemble gather > /dev/null 2> err.txt || code=$?
