@@ -1,4 +1,4 @@
-// A GGUF file as a ModelSource: rows are decoded by room `quant`.
+// A GGUF file, or a set of them, as a ModelSource: rows are decoded by room `quant`.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
@@ -6,7 +6,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
-#include "llmq/formats/gguf.hpp"
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/quant/codec.hpp"
 
 #include "model/architectures/architecture.hpp"
@@ -22,7 +22,7 @@ class GgufSource final : public ModelSource {
  public:
   explicit GgufSource(const std::filesystem::path& path) : file_(path) {
     spec_ = model_spec_from_gguf(file_.header());
-    if (spec_.name.empty()) spec_.name = path.stem().string();
+    if (spec_.name.empty()) spec_.name = gguf_stem(path).filename().string();
     read_rope_factors();
     map_tensors(path);
     spec_.torch_dtype = to_dtype_name(find("token_embd.weight")->stored_type);
@@ -51,7 +51,7 @@ class GgufSource final : public ModelSource {
 
   void will_need(const ModelTensor& tensor) const noexcept override {
     const GgufTensorInfo* info = file_.header().find(tensor.name);
-    if (info != nullptr) file_.file().will_need(file_.data_offset(*info), info->size_bytes);
+    if (info != nullptr) file_.will_need(*info);
   }
   Vocabulary vocabulary() const override { return vocabulary_from_gguf(file_.header().metadata); }
 
@@ -65,7 +65,7 @@ class GgufSource final : public ModelSource {
       const std::uint64_t length = std::min<std::uint64_t>(kFingerprintSample, size);
       for (const std::uint64_t begin : {std::uint64_t{0}, (size - length) / 2, size - length}) {
         sample.resize(length);
-        file_.file().read_at(sample, file_.data_offset(info) + begin);
+        file_.read(info, begin, sample);
         hash.update(sample);
       }
     }
@@ -101,7 +101,7 @@ class GgufSource final : public ModelSource {
     tensor.ne[0] = factors->elements();
     tensors_.insert(tensors_.begin(), tensor);
     into.resize(spec_.rotated_dims() / 2);
-    file_.file().read_at(std::as_writable_bytes(std::span(into)), file_.data_offset(*factors));
+    file_.read(*factors, 0, std::as_writable_bytes(std::span(into)));
     return true;
   }
 
@@ -153,11 +153,11 @@ class GgufSource final : public ModelSource {
     const std::uint64_t bytes = row_bytes(info.type, info.row_elems());
     thread_local std::vector<std::byte> raw;
     raw.resize(count * bytes);
-    file_.file().read_at(raw, file_.data_offset(info) + row * bytes);
+    file_.read(info, row * bytes, raw);
     decode_rows(info.type, raw, info.row_elems(), out);
   }
 
-  GgufFile file_;
+  GgufSet file_;
   ModelSpec spec_;
   std::vector<ModelTensor> tensors_;
 };

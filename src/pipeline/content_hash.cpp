@@ -7,6 +7,7 @@
 
 #include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
+#include "llmq/formats/gguf_split.hpp"
 
 namespace llmq {
 namespace {
@@ -35,6 +36,15 @@ std::vector<fs::path> texts_beside_weights(const fs::path& directory) {
   return files;
 }
 
+/// All files of a GGUF model, or the one file.
+std::string hash_files(const fs::path& path, ExitCode code) {
+  const std::vector<fs::path> files = gguf_files(path);
+  if (files.size() == 1) return hash_file(path, code);
+  Sha256 hash;
+  for (const fs::path& file : files) hash.field(hash_file(file, code));
+  return hash.hex();
+}
+
 }  // namespace
 
 std::string hash_file(const fs::path& path, ExitCode code) {
@@ -53,7 +63,7 @@ std::string hash_file(const fs::path& path, ExitCode code) {
 }
 
 std::string hash_model(const ModelSource& source, const fs::path& path) {
-  if (!fs::is_directory(path)) return hash_file(path, ExitCode::model_not_found);
+  if (!fs::is_directory(path)) return hash_files(path, ExitCode::model_not_found);
   Sha256 hash;
   hash.field(source.fingerprint());
   for (const fs::path& file : texts_beside_weights(path))
@@ -62,7 +72,7 @@ std::string hash_model(const ModelSource& source, const fs::path& path) {
 }
 
 std::string hash_output(const fs::path& path, ExitCode code) {
-  if (!fs::is_directory(path)) return hash_file(path, code);
+  if (!fs::is_directory(path)) return hash_files(path, code);
   Sha256 hash;
   for (const fs::path& file : files_of(path))
     hash.field(file.filename().string()).field(hash_file(file, code));
@@ -70,9 +80,9 @@ std::string hash_output(const fs::path& path, ExitCode code) {
 }
 
 std::uint64_t output_bytes(const fs::path& path) {
-  if (!fs::is_directory(path)) return fs::file_size(path);
   std::uint64_t bytes = 0;
-  for (const fs::path& file : files_of(path)) bytes += fs::file_size(file);
+  for (const fs::path& file : fs::is_directory(path) ? files_of(path) : gguf_files(path))
+    bytes += fs::file_size(file);
   return bytes;
 }
 

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
-#include "llmq/formats/gguf.hpp"
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/formats/imatrix.hpp"
 #include "llmq/model/source.hpp"
 #include "llmq/pipeline/quantize.hpp"
@@ -34,8 +34,10 @@ std::string value_text(const GgufValue& value) {
 }
 
 void add_gguf_details(const fs::path& path, ModelInfo& info) {
-  const GgufFile file(path);
+  const GgufSet file(path);
   const GgufHeader& header = file.header();
+  info.bytes = file.file_bytes();
+  info.files = file.files().size();
   info.architecture = header.metadata.string("general.architecture").value_or("");
   info.file_type = file_type_name(header.metadata);
   std::uint64_t bytes = 0;
@@ -68,10 +70,7 @@ ModelInfo model_info(const fs::path& path) {
   info.context_length = spec.context_length;
   info.torch_dtype = spec.torch_dtype;
   info.bytes = source->stored_bytes();
-  if (source->is_gguf()) {
-    add_gguf_details(path, info);
-    info.bytes = fs::file_size(path);
-  }
+  if (source->is_gguf()) add_gguf_details(path, info);
   return info;
 }
 

@@ -12,6 +12,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/embedded/texts.hpp"
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/hub/cache.hpp"
 #include "llmq/pipeline/coherence.hpp"
 #include "llmq/pipeline/samples.hpp"
@@ -140,7 +141,7 @@ QualityResult describe_candidate(const Evaluation& evaluation, std::size_t index
   result.original = hub::model_title(original);
   result.quantized = hub::model_title(path);
   result.effective_bpw = effective_bpw(model);
-  result.file_bytes = fs::is_regular_file(path) ? fs::file_size(path) : model.stored_bytes();
+  result.file_bytes = fs::is_regular_file(path) ? output_bytes(path) : model.stored_bytes();
   result.compression_ratio =
       static_cast<double>(result.file_bytes) / static_cast<double>(evaluation.original->stored_bytes());
   result.chunks = evaluation.samples.samples.size();
@@ -209,7 +210,9 @@ void tell_perplexity(Log& log, const QualityMetrics& metrics) {
 }  // namespace
 
 fs::path quality_report_path(const fs::path& quantized) {
-  return fs::path(quantized).replace_extension(".qreport");
+  if (!parse_gguf_shard_name(quantized)) return fs::path(quantized).replace_extension(".qreport");
+  fs::path report = gguf_stem(quantized);
+  return report += ".qreport";
 }
 
 QualityResult run_quality(const StageContext& context, const QualityOptions& options) {

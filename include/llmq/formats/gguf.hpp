@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -108,6 +109,9 @@ class GgufFile {
   explicit GgufFile(const std::filesystem::path& path, ExitCode format_code = ExitCode::validation);
   const GgufHeader& header() const noexcept { return header_; }
   const File& file() const noexcept { return file_; }
+  /// For who keeps one of the two: what is taken is no longer here.
+  GgufHeader take_header() { return std::move(header_); }
+  File take_file() { return std::move(file_); }
   /// Absolute byte offset of a tensor's data.
   std::uint64_t data_offset(const GgufTensorInfo& tensor) const noexcept {
     return header_.data_start + tensor.offset_bytes;

@@ -28,6 +28,7 @@ struct ModelInfo {
   std::uint64_t bytes = 0;
   // GGUF files only
   std::string file_type;
+  std::uint64_t files = 1;
   double bits_per_weight = 0;
   std::map<std::string, std::uint64_t> tensors_by_type;
   std::vector<std::pair<std::string, std::string>> provenance;
