@@ -126,6 +126,20 @@ std::string dynamic_rows(const DynamicResult& dynamic) {
   return text;
 }
 
+/// One line a file, of many the first few.
+std::string shard_rows(const std::vector<OutputShard>& shards) {
+  constexpr std::size_t kMostRows = 8;
+  std::string text;
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    if (i == kMostRows && shards.size() > kMostRows + 1)
+      return text + row("", fmt::format("and {} more", shards.size() - i));
+    text += row(i == 0 ? "files" : "",
+                fmt::format("{} ({} bytes, {} tensors)", shards[i].path.filename().string(),
+                            format_count(shards[i].bytes), shards[i].tensors));
+  }
+  return text;
+}
+
 std::string smoothquant_rows(const SmoothQuantResult& smooth) {
   std::string text = row("alpha", smooth.alpha ? fmt::format("{:g}", *smooth.alpha) : "auto: by trial");
   text += row("activation scales", smooth.activations == ActivationScales::dynamic ? "dynamic, one a token"
@@ -144,6 +158,7 @@ std::string human(const QuantizeResult& result) {
   if (result.smoothquant) text += smoothquant_table(*result.smoothquant);
   text += result.dry_run ? "Plan (nothing written)\n" : "Quantized\n";
   text += row("output", result.output_path.string());
+  text += shard_rows(result.shards);
   text += row("level", result.level);
   text += row("size",
               fmt::format("{} ({} bytes)", format_size(result.file_bytes), format_count(result.file_bytes)));

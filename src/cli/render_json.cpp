@@ -39,6 +39,13 @@ Json plan_json(const QuantizeResult& result) {
           {"estimated_seconds", result.estimated_seconds}};
 }
 
+Json shards_json(const std::vector<OutputShard>& shards) {
+  Json list = Json::array();
+  for (const OutputShard& one : shards)
+    list.push_back({{"path", one.path.string()}, {"bytes", one.bytes}, {"tensors", one.tensors}});
+  return list;
+}
+
 Json fallback_cost(const QuantizedTensor& tensor) {
   if (tensor.fallback_from.empty()) return nullptr;
   return {{"bytes", tensor.fallback_bytes}, {"bits_per_weight", tensor.fallback_bpw}};
@@ -126,6 +133,7 @@ std::string json(const QuantizeResult& result, const Warnings& warnings) {
       {"format", result.format},
       {"quantization_level", result.level},
       {"file_size", result.file_bytes},
+      {"shards", shards_json(result.shards)},
       {"compression_ratio", result.compression_ratio},
       {"duration_seconds", result.seconds},
       {"peak_memory_bytes", result.dry_run ? result.memory_plan_bytes : result.peak_memory_bytes},
@@ -220,6 +228,7 @@ std::string json(const Info& info, const Warnings& warnings) {
                 {"size_bytes", model.bytes}};
     if (!model.file_type.empty()) {
       document["file_type"] = model.file_type;
+      document["files"] = model.files;
       document["bits_per_weight"] = model.bits_per_weight;
       document["tensors_by_type"] = model.tensors_by_type;
       for (const auto& [key, value] : model.provenance) document["provenance"][key] = value;

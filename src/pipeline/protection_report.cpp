@@ -36,8 +36,8 @@ void measure_piece(const ModelSource& source, const PlannedTensor& tensor, const
 }  // namespace
 
 std::vector<MeasuredWeight> measure_protected(const StageContext& context, const ModelSource& source,
-                                              const QuantizePlan& plan, const std::filesystem::path& file,
-                                              int readers) {
+                                              const QuantizePlan& plan,
+                                              const std::vector<std::filesystem::path>& files, int readers) {
   std::vector<ProtectedPiece> mine;
   std::size_t number = 0;
   for (std::size_t t = 0; t < plan.tensors.size(); ++t) {
@@ -50,9 +50,11 @@ std::vector<MeasuredWeight> measure_protected(const StageContext& context, const
   std::vector<std::vector<MeasuredWeight>> found(context.threads);
   context.comm.together("measure protected weights", [&] {
     if (mine.empty()) return;
-    const File opened(file, File::Mode::read);
+    std::vector<File> opened;
+    for (const std::filesystem::path& file : files) opened.emplace_back(file, File::Mode::read);
     parallel_for(mine.size(), context.threads, [&](std::size_t i, std::size_t worker) {
-      measure_piece(source, plan.tensors[mine[i].tensor], opened, mine[i], found[worker]);
+      const PlannedTensor& tensor = plan.tensors[mine[i].tensor];
+      measure_piece(source, tensor, opened[tensor.file], mine[i], found[worker]);
     });
   });
   for (std::size_t worker = 1; worker < found.size(); ++worker)

@@ -20,12 +20,12 @@ struct MeasuredWeight {
   float weight = 0, decoded = 0;
 };
 
-/// Collective: decodes the protected weights of a finished file. Rank 0 gets all, in order of the file; the
+/// Collective: decodes the protected weights of finished files. Rank 0 gets all, in order of the plan; the
 /// others nothing.
-/// @param readers  ranks that can read the file, from rank 0 on
+/// @param readers  ranks that can read the files, from rank 0 on
 std::vector<MeasuredWeight> measure_protected(const StageContext& context, const ModelSource& source,
-                                              const QuantizePlan& plan, const std::filesystem::path& file,
-                                              int readers);
+                                              const QuantizePlan& plan,
+                                              const std::vector<std::filesystem::path>& files, int readers);
 
 /// What the plan says of protection; errors are 0.
 SuperWeightProtection describe_protection(const QuantizePlan& plan, const Protection& protection);

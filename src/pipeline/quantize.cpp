@@ -11,6 +11,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/core/hash.hpp"
 #include "llmq/core/text.hpp"
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/hub/cache.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 #include "llmq/pipeline/layer_bits.hpp"
@@ -24,6 +25,7 @@
 #include "pipeline/protection_report.hpp"
 #include "pipeline/quantize_checks.hpp"
 #include "pipeline/quantize_estimate.hpp"
+#include "pipeline/quantize_files.hpp"
 #include "pipeline/quantize_run.hpp"
 #include "pipeline/run_figures.hpp"
 #include "pipeline/super_weight_lora.hpp"
@@ -50,9 +52,10 @@ QuantizedTensor describe(const PlannedTensor& tensor) {
 }
 
 QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, const std::string& level,
-                        const fs::path& output) {
+                        const QuantizeFiles& files) {
   QuantizeResult result;
-  result.output_path = output;
+  result.output_path = files.finished.front();
+  result.shards = describe_shards(plan, files);
   result.level = level;
   result.file_bytes = plan.file_bytes;
   result.original_bytes = source.stored_bytes();
@@ -61,8 +64,8 @@ QuantizeResult describe(const QuantizePlan& plan, const ModelSource& source, con
       static_cast<double>(plan.file_bytes) / static_cast<double>(result.original_bytes);
   result.layers = source.spec().n_layers;
   result.units = plan.units.size();
-  result.head_bytes = plan.header.data_start;
-  result.padding_bytes = plan.file_bytes - plan.header.data_start;  // less the tensors, below
+  result.head_bytes = plan.head_bytes;
+  result.padding_bytes = plan.file_bytes - plan.head_bytes;  // less the tensors, below
   std::uint64_t bytes = 0;
   std::uint64_t weights = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -160,14 +163,14 @@ JobIdentity identify(const PlanRecipe& recipe, const Imatrix* imatrix, const Pla
   identity.add("types", "sha256:" + types.hex());
   identity.add("protected weights", protection == nullptr ? "none" : describe_weights(*protection));
   identity.add("file_bytes", std::to_string(plan.file_bytes));
+  if (!plan.shards.empty()) identity.add("split-max-size", std::to_string(plan.split_max_bytes));
   return identity;
 }
 
 }  // namespace
 
 std::string model_base_name(const fs::path& model) {
-  const std::string name = hub::last_part(model);
-  return name.ends_with(".gguf") ? name.substr(0, name.size() - 5) : name;
+  return gguf_stem(hub::last_part(model)).string();
 }
 
 fs::path quantized_path(const fs::path& model, std::string_view level, const fs::path& directory,
@@ -240,7 +243,8 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     identity = identify(recipe, imatrix ? &*imatrix : nullptr, changes, protection ? &*protection : nullptr,
                         plan, fingerprint);
   });
-  QuantizeResult result = describe(plan, *source, level_name, output);
+  const QuantizeFiles files = quantize_files(plan, output);
+  QuantizeResult result = describe(plan, *source, level_name, files);
   result.dynamic = std::move(dynamic);
   warn_about_plan(context.log, plan, result);
   if (imatrix) {
@@ -259,27 +263,25 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     return result;
   }
 
-  fs::path partial = output;
-  partial += ".partial";
   JobDirectory job(context, request ? request->checkpoints : options.checkpoints, *identity,
                    options.assembly == Assembly::gather ? DirectoryUse::root_only : DirectoryUse::all_ranks);
   context.comm.together("check disk space", [&] {
     if (!context.comm.is_root()) return;
-    require_disk(partial, plan.file_bytes);
-    if (lora) require_disk(*options.super_weight_lora, lora->file_bytes);
+    require_disk(files.partial, plan.file_bytes);
+    if (lora) require_disk({*options.super_weight_lora}, lora->file_bytes);
   });
-  QuantizeRun run(context, *source, plan, job, partial, options.assembly);
+  QuantizeRun run(context, *source, plan, job, files, options.assembly);
   try {
     run.execute();
     if (protection) {
       const int readers = options.assembly == Assembly::gather ? 1 : context.comm.size();
-      const auto measured = measure_protected(context, *source, plan, partial, readers);
+      const auto measured = measure_protected(context, *source, plan, files.partial, readers);
       add_errors(plan, measured, *result.protection);
       context.comm.together("write the adapter", [&] {
         if (lora && context.comm.is_root()) write_lora(*lora, plan, measured, *options.super_weight_lora);
       });
     }
-    run.publish(output);
+    run.publish();
   } catch (const Error& error) {
     const bool resumable =
         job.enabled() && (error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
@@ -293,8 +295,10 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
   job.remove();
   add_run_figures(context, run.output(), result);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(),
-                                 format_size(plan.file_bytes), result.effective_bpw));
+  context.log.status(
+      fmt::format("Complete: {}{} ({}, {:.2f} bpw)", result.output_path.string(),
+                  result.shards.empty() ? "" : fmt::format(" and {} more", result.shards.size() - 1),
+                  format_size(plan.file_bytes), result.effective_bpw));
   return result;
 }
 

@@ -6,7 +6,10 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
 #include "llmq/core/text.hpp"
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/pipeline/output_place.hpp"
+
+#include "pipeline/quantize_files.hpp"
 
 namespace llmq {
 
@@ -67,12 +70,14 @@ fs::path output_path(const QuantizeOptions& options, std::string_view level) {
 }
 
 void check_output(const QuantizeOptions& options, const fs::path& output) {
-  std::vector<fs::path> inputs = {options.model};
+  std::vector<fs::path> inputs = gguf_files(options.model);
   if (options.imatrix) inputs.push_back(*options.imatrix);
   if (options.layer_bits) inputs.push_back(*options.layer_bits);
   if (options.dynamic) inputs.emplace_back(options.dynamic->profile);
   std::vector<fs::path> outputs = {output};
   if (options.quality_report) outputs.push_back(quality_report_path(output));
+  const bool split = options.changes.split_max_bytes != 0;
+  if (split) require_free_stem(output, inputs, options.force, options.checkpoints.resume.has_value());
   for (const fs::path& one : outputs) {
     require_output_place(one, inputs, "--output-name or --output-dir");
     check_free(one, options.force, "--output-name");
@@ -82,7 +87,10 @@ void check_output(const QuantizeOptions& options, const fs::path& output) {
   inputs.push_back(output);
   require_output_place(lora, inputs, "--super-weight-lora");
   const bool of_model = fs::exists(lora) && is_same_file(fs::absolute(lora).parent_path(), options.model);
-  if (of_model || fs::absolute(lora).lexically_normal() == fs::absolute(output).lexically_normal()) {
+  const auto plain = [&](const fs::path& path) {
+    return fs::absolute(split ? gguf_stem(path) : path).lexically_normal();
+  };
+  if (of_model || plain(lora) == plain(output)) {
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("{}: the adapter would overwrite the {}", lora.string(),
                             of_model ? "model it is for" : "quantized file"),
@@ -121,9 +129,12 @@ void check_requantize(const QuantizeOptions& options, const ModelSource& source)
   }
 }
 
-void require_disk(const fs::path& partial, std::uint64_t needed) {
-  const fs::path directory = partial.has_parent_path() ? partial.parent_path() : fs::path(".");
-  const std::uint64_t kept = bytes_there(partial), available = free_disk_bytes(directory);
+void require_disk(const std::vector<fs::path>& partial, std::uint64_t needed) {
+  const fs::path& first = partial.front();
+  const fs::path directory = first.has_parent_path() ? first.parent_path() : fs::path(".");
+  std::uint64_t kept = 0;
+  for (const fs::path& path : partial) kept += bytes_there(path);
+  const std::uint64_t available = free_disk_bytes(directory);
   if (needed <= kept || needed - kept <= available) return;
   throw Error(ExitCode::validation,
               fmt::format("not enough disk space in {}: {} needed, {} free", directory.string(),

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "llmq/model/source.hpp"
 #include "llmq/pipeline/quantize.hpp"
@@ -25,8 +26,8 @@ void check_protection(const QuantizeOptions& options);
 /// @throws Error(invalid_arguments) for a quantized input without --allow-requantize.
 void check_requantize(const QuantizeOptions& options, const ModelSource& source);
 
-/// Room on the file system of `partial`, a file or directory whose bytes count as there already.
-/// @throws Error(validation).
-void require_disk(const std::filesystem::path& partial, std::uint64_t needed);
+/// Room on the file system of `partial`, files or directories of one place whose bytes count as there
+/// already. @throws Error(validation).
+void require_disk(const std::vector<std::filesystem::path>& partial, std::uint64_t needed);
 
 }  // namespace llmq

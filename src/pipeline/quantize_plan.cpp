@@ -128,6 +128,24 @@ double weight_cost(const PlannedTensor& tensor) {
   return block_type(tensor.type).block_elems == 256 ? 12 : 4;
 }
 
+/// Tensors, in their order, over files of the size that is asked for.
+void divide(QuantizePlan& plan) {
+  GgufSplit split = plan_gguf_split(plan.header, plan.split_max_bytes);
+  plan.file_bytes = plan.head_bytes = 0;
+  std::size_t tensor = 0;
+  for (std::size_t file = 0; file < split.shards.size(); ++file) {
+    const GgufShard& shard = split.shards[file];
+    plan.file_bytes += shard.file_bytes;
+    plan.head_bytes += shard.header.data_start;
+    for (const GgufTensorInfo& info : shard.header.tensors) {
+      plan.tensors[tensor].file = static_cast<std::uint32_t>(file);
+      plan.tensors[tensor].offset_bytes = shard.header.data_start + info.offset_bytes;
+      ++tensor;
+    }
+  }
+  plan.shards = std::move(split.shards);
+}
+
 void lay_out(QuantizePlan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     GgufTensorInfo info;
@@ -138,10 +156,12 @@ void lay_out(QuantizePlan& plan) {
     plan.header.tensors.push_back(std::move(info));
   }
   plan.file_bytes = plan_gguf(plan.header);
+  plan.head_bytes = plan.header.data_start;
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     plan.tensors[i].offset_bytes = plan.header.data_start + plan.header.tensors[i].offset_bytes;
     plan.tensors[i].size_bytes = plan.header.tensors[i].size_bytes;
   }
+  if (plan.split_max_bytes != 0 && plan.file_bytes > plan.split_max_bytes) divide(plan);
 }
 
 void cut_units(QuantizePlan& plan) {
@@ -207,6 +227,7 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
                            const Imatrix* imatrix, const std::string& fingerprint, const PlanChanges& changes,
                            const Protection* protection) {
   QuantizePlan plan;
+  plan.split_max_bytes = changes.split_max_bytes;
   const std::vector<TypeChoice>& choices = recipe.choices;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     PlannedTensor tensor;
@@ -231,10 +252,12 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
 }
 
 std::uint64_t fixed_bytes(const QuantizePlan& plan) {
-  std::uint64_t bytes = plan.file_bytes;
+  std::uint64_t bytes = plan.header.data_start;
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.quantized) bytes -= align_up(tensor.size_bytes, plan.header.alignment);
+    if (!tensor.quantized) bytes += align_up(tensor.size_bytes, plan.header.alignment);
   }
+  // How many files there are depends on types; there is never more than one a tensor beside the first.
+  if (plan.split_max_bytes != 0) bytes += (plan.tensors.size() + 1) * kGgufShardBytes;
   return bytes;
 }
 

@@ -20,20 +20,19 @@ std::vector<OutputUnit> output_units(const QuantizePlan& plan) {
   std::vector<OutputUnit> units;
   units.reserve(plan.units.size());
   for (const QuantizeUnit& unit : plan.units)
-    units.push_back({{{0, unit.offset_bytes, unit.size_bytes}}, unit.cost});
+    units.push_back({{{plan.tensors[unit.tensor].file, unit.offset_bytes, unit.size_bytes}}, unit.cost});
   return units;
 }
 
 }  // namespace
 
 QuantizeRun::QuantizeRun(const StageContext& context, const ModelSource& source, const QuantizePlan& plan,
-                         const JobDirectory& job, fs::path partial, Assembly assembly)
+                         const JobDirectory& job, QuantizeFiles files, Assembly assembly)
     : context_(context),
       source_(source),
       plan_(plan),
-      partial_(std::move(partial)),
-      output_(context, {{partial_, plan.file_bytes, encode_gguf_head(plan.header)}}, output_units(plan), job,
-              assembly) {}
+      files_(std::move(files)),
+      output_(context, output_files(plan, files_), output_units(plan), job, assembly) {}
 
 void QuantizeRun::execute() {
   std::vector<std::vector<float>> weights(context_.threads);
@@ -86,20 +85,20 @@ void QuantizeRun::encode_unit(std::uint32_t index, std::vector<float>& weights,
   }
 }
 
-void QuantizeRun::publish(const fs::path& output) {
+void QuantizeRun::publish() {
   context_.comm.together("publish the file", [&] {
     if (!context_.comm.is_root()) return;
-    const GgufFile written(partial_);
-    if (written.header().tensors.size() != plan_.tensors.size())
-      throw InternalError("written file lost tensors");
-    publish_file(partial_, output);
+    std::size_t tensors = 0;
+    for (const fs::path& file : files_.partial) tensors += GgufFile(file).header().tensors.size();
+    if (tensors != plan_.tensors.size()) throw InternalError("written files lost tensors");
+    publish_files(plan_, files_);
   });
 }
 
 void QuantizeRun::discard() noexcept {
   if (!output_.owns_files()) return;
   std::error_code ignored;
-  fs::remove(partial_, ignored);
+  for (const fs::path& file : files_.partial) fs::remove(file, ignored);
 }
 
 }  // namespace llmq

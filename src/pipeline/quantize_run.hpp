@@ -1,8 +1,7 @@
-// The working part of a quantize run: the .partial file, the rows of its units, and publishing.
+// The working part of a quantize run: the .partial files, the rows of their units, and publishing.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
 #include <vector>
 
 #include "llmq/pipeline/quantize.hpp"
@@ -10,6 +9,7 @@
 #include "llmq/pipeline/stage_context.hpp"
 
 #include "pipeline/job_directory.hpp"
+#include "pipeline/quantize_files.hpp"
 #include "pipeline/ternary_loss.hpp"
 #include "pipeline/unit_output.hpp"
 
@@ -21,13 +21,13 @@ inline constexpr std::uint64_t kBaseMemoryBytes = std::uint64_t{64} << 20;
 class QuantizeRun {
  public:
   QuantizeRun(const StageContext& context, const ModelSource& source, const QuantizePlan& plan,
-              const JobDirectory& job, std::filesystem::path partial, Assembly assembly);
+              const JobDirectory& job, QuantizeFiles files, Assembly assembly);
 
-  /// Collective: the file, as UnitOutput makes it.
+  /// Collective: the files, as UnitOutput makes them.
   void execute();
-  /// Collective: syncs, renames, checks the finished file with the strict reader.
-  void publish(const std::filesystem::path& output);
-  /// Local, after a failure that no resume can mend: removes the unfinished file, if it is this run's.
+  /// Collective: checks the finished files with the strict reader, and gives them their names.
+  void publish();
+  /// Local, after a failure that no resume can mend: removes the unfinished files, if they are this run's.
   void discard() noexcept;
 
   const UnitOutput& output() const noexcept { return output_; }
@@ -40,7 +40,7 @@ class QuantizeRun {
   const StageContext& context_;
   const ModelSource& source_;
   const QuantizePlan& plan_;
-  std::filesystem::path partial_;
+  QuantizeFiles files_;
   TernaryLoss ternary_loss_;
   UnitOutput output_;
 };

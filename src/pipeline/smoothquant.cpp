@@ -189,7 +189,7 @@ QuantizeResult run_smoothquant(const StageContext& context, const QuantizeOption
                    options.assembly == Assembly::gather ? DirectoryUse::root_only : DirectoryUse::all_ranks);
   context.comm.together("check disk space", [&] {
     if (!context.comm.is_root()) return;
-    require_disk(partial, result.file_bytes);
+    require_disk({partial}, result.file_bytes);
     fs::create_directory(partial);
   });
   W8a8Run run(context, *made.source, smoothed, made.plan, job, partial, options.assembly);

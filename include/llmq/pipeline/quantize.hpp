@@ -87,10 +87,18 @@ struct SuperWeightProtection {
   std::vector<ProtectedTensor> tensors;  ///< in the order of the file
 };
 
+/// One file of several.
+struct OutputShard {
+  std::filesystem::path path;
+  std::uint64_t bytes = 0;
+  std::uint64_t tensors = 0;
+};
+
 struct QuantizeResult {
   bool dry_run = false;
   std::string format = "gguf";
-  std::filesystem::path output_path;
+  std::filesystem::path output_path;  ///< of several files the first
+  std::vector<OutputShard> shards;    ///< of --split-max-size; empty: one file
   std::string level;
   std::uint64_t file_bytes = 0;      ///< head_bytes + bytes of all tensors + padding_bytes
   std::uint64_t head_bytes = 0;      ///< what stands before tensors; of a directory its other files, too

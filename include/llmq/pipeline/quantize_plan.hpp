@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "llmq/formats/gguf.hpp"
 #include "llmq/formats/gguf_overrides.hpp"
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/formats/imatrix.hpp"
 #include "llmq/model/source.hpp"
 #include "llmq/quant/type_policy.hpp"
@@ -20,6 +20,7 @@ namespace llmq {
 struct PlanChanges {
   TypeRules types;
   std::vector<MetadataOverride> metadata;
+  std::uint64_t split_max_bytes = 0;  ///< of a file of several; 0: one file, however large
 };
 
 /// Single weights that must decode within half precision's error, and what that asks of types.
@@ -41,7 +42,8 @@ struct PlannedTensor {
   std::vector<std::uint64_t> protected_weights;  ///< flat indices, ascending
   bool quantized = false;
   std::vector<std::vector<float>> importance;  ///< one vector of in_features values per matrix; empty: none
-  std::uint64_t offset_bytes = 0;              ///< in the output file
+  std::uint32_t file = 0;                      ///< of the output
+  std::uint64_t offset_bytes = 0;              ///< in that file
   std::uint64_t size_bytes = 0;
 };
 
@@ -50,16 +52,19 @@ struct QuantizeUnit {
   std::uint32_t tensor = 0;
   std::uint64_t row = 0;
   std::uint64_t rows = 0;
-  std::uint64_t offset_bytes = 0;  ///< in the output file
+  std::uint64_t offset_bytes = 0;  ///< in the tensor's file
   std::uint64_t size_bytes = 0;
   double cost = 0;  ///< relative time, for the split over nodes
 };
 
 struct QuantizePlan {
-  GgufHeader header;  ///< complete, offsets filled in
+  GgufHeader header;              ///< of all in one file: complete, offsets filled in
+  std::vector<GgufShard> shards;  ///< where that file is larger than is asked for; else empty
   std::vector<PlannedTensor> tensors;
-  std::vector<QuantizeUnit> units;  ///< in file order
-  std::uint64_t file_bytes = 0;
+  std::vector<QuantizeUnit> units;     ///< in file order
+  std::uint64_t file_bytes = 0;        ///< of all files
+  std::uint64_t head_bytes = 0;        ///< of these, before tensors
+  std::uint64_t split_max_bytes = 0;   ///< as asked for
   std::uint64_t chunk_elems = 0;       ///< weights of the largest unit
   std::vector<std::string> uncovered;  ///< quantized tensors without importance although an imatrix was given
   std::vector<std::string> unused_patterns;  ///< of rules that decide no tensor
@@ -92,7 +97,8 @@ QuantizePlan plan_quantize(const ModelSource& source, const Vocabulary& vocabula
                            const Imatrix* imatrix, const std::string& fingerprint,
                            const PlanChanges& changes = {}, const Protection* protection = nullptr);
 
-/// Of the file: head, padding, and the tensors that are not quantized.
+/// Of the files: heads, padding, and the tensors that are not quantized. With a largest size of files, what
+/// the heads of any number of them take.
 std::uint64_t fixed_bytes(const QuantizePlan& plan);
 
 /// Memory of one thread that works on units of this plan.

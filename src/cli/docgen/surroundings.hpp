@@ -58,6 +58,8 @@ inline constexpr Described kFiles[] = {
      "download that another run continues."},
     {"./MODEL-LEVEL.gguf",
      "What quantize writes. Until it is complete and verified it is called NAME.gguf.partial."},
+    {"./MODEL-LEVEL-00001-of-0000N.gguf",
+     "The same in several files, with --split-max-size. Give the first where a model is asked for."},
     {"./MODEL.imatrix",
      "What analyze writes: an importance matrix in HDF5. quantize also reads the two importance matrix "
      "formats "

@@ -29,6 +29,15 @@ const Choices<Format>& output_formats() {
   return words;
 }
 
+/// As llama.cpp has it, N, NK, NM or NG with powers of ten, and sizes with a unit as everywhere here.
+std::uint64_t parse_split_size(const std::string& text) {
+  const bool letter = !text.empty() && std::string_view("kKmMgG").find(text.back()) != std::string_view::npos;
+  const std::optional<std::uint64_t> bytes = parse_size(letter ? text + "B" : text);
+  if (bytes && *bytes > 0) return *bytes;
+  throw Error(ExitCode::invalid_arguments, fmt::format("--split-max-size: \"{}\" is not a size", text),
+              "Write for example 4G, 300M or 1.5GiB");
+}
+
 class QuantizeParser final : public CommandParser {
  public:
   explicit QuantizeParser(CommandTree tree);
@@ -40,6 +49,7 @@ class QuantizeParser final : public CommandParser {
 
   std::string output_format_;
   std::string assembly_ = "shared";
+  std::string split_max_size_;
   DynamicParser dynamic_;
   SmoothQuantParser smoothquant_;
   std::optional<double> protection_coverage_;
@@ -100,6 +110,11 @@ void QuantizeParser::add_options(QuantizeOptions& options) {
                   "file system")
       ->type_name(type_name(assemblies()))
       ->capture_default_str();
+  app()
+      .add_option("--split-max-size", split_max_size_,
+                  "Files of at most this size, NAME-00001-of-0000N.gguf, where one would be larger: N, NM or "
+                  "NG, powers of ten")
+      ->type_name(kSizeValue);
   app().add_flag("--quality-report", options.quality_report,
                  "Judge the file when it is done, and write NAME.qreport beside it");
   app().add_flag("--coherence-check", options.coherence_check,
@@ -151,6 +166,8 @@ void QuantizeParser::finish(Invocation& invocation) const {
   }
   options.assembly = choose(assemblies(), assembly_, "--assemble");
   changes_.apply(options);
+  if (app().get_option("--split-max-size")->count() > 0)
+    options.changes.split_max_bytes = parse_split_size(split_max_size_);
   options.checkpoints = checkpoints_.options();
 }
 

@@ -28,7 +28,8 @@ constexpr const char* kGgufOnly[] = {"--dynamic",
                                      "--leave-output-tensor",
                                      "--output-tensor-type",
                                      "--token-embedding-type",
-                                     "--override-kv"};
+                                     "--override-kv",
+                                     "--split-max-size"};
 
 const Choices<ActivationScales>& activation_scales() {
   static const Choices<ActivationScales> words = {{"dynamic", ActivationScales::dynamic},

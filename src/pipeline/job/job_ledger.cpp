@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/hub/id.hpp"
 
 #include "pipeline/content_hash.hpp"
@@ -57,6 +58,22 @@ JobStep without_job_outputs(JobStep step, const std::set<std::string>& outputs) 
     if (role == OptionRole::plain || role == OptionRole::place) continue;
     std::erase_if(option.values,
                   [&](const std::string& path) { return outputs.contains(absolute_text(path)); });
+  }
+  return step;
+}
+
+/// The step with the files that earlier steps have split where their outputs are named.
+JobStep with_written_outputs(JobStep step, const std::vector<JobStep>& steps) {
+  for (const JobStep& earlier : steps) {
+    const fs::path written = written_output(earlier);
+    if (written == earlier.output) continue;
+    for (JobOption& option : step.options) {
+      const OptionRole role = role_of(step, option.name);
+      if (role == OptionRole::plain || role == OptionRole::place) continue;
+      for (std::string& path : option.values) {
+        if (absolute_text(path) == absolute_text(earlier.output)) path = written.string();
+      }
+    }
   }
   return step;
 }
@@ -140,12 +157,13 @@ void JobLedger::check_place(const JobStep& step) const {
                 "Choose another output");
   }
   const bool keeps_existing = step.type == "quantize" || step.type == "profile";
-  if (!keeps_existing || !fs::exists(step.output) || step.find("force") != nullptr) return;
+  if (!keeps_existing || !fs::exists(written_output(step)) || step.find("force") != nullptr) return;
   if (written_by_job(absolute_text(step.output))) return;
-  throw Error(ExitCode::invalid_arguments,
-              fmt::format("{}: exists already and was not written by this job", step.output.string()),
-              step.type == "profile" ? "Move it away, or give the step another output"
-                                     : "Move it away, give the step another output, or \"force\": true");
+  throw Error(
+      ExitCode::invalid_arguments,
+      fmt::format("{}: exists already and was not written by this job", written_output(step).string()),
+      step.type == "profile" ? "Move it away, or give the step another output"
+                             : "Move it away, give the step another output, or \"force\": true");
 }
 
 std::set<std::string> JobLedger::external_inputs() const {
@@ -173,17 +191,21 @@ std::string JobLedger::reason_to_run(const JobStep& step, const Fields& fields) 
   if (step.output.empty() != !record->output.has_value()) return "output is another file";
   if (step.output.empty()) return {};
   if (record->output->path != absolute_text(step.output)) return "output is another file";
-  if (writes_directory(step) ? !fs::is_directory(step.output) : !fs::is_regular_file(step.output))
+  const fs::path output = written_output(step);
+  if (writes_directory(step) ? !fs::is_directory(output) : !fs::is_regular_file(output))
     return "output is missing";
-  if (output_bytes(step.output) != record->output->size_bytes ||
-      contents_.output(step.output) != record->output->sha256) {
+  for (const fs::path& file : gguf_files(output)) {
+    if (!fs::exists(file)) return "a file of the output is missing";
+  }
+  if (output_bytes(output) != record->output->size_bytes ||
+      contents_.output(output) != record->output->sha256) {
     return "output was changed";
   }
   return {};
 }
 
 void JobLedger::report(const JobStep& step, StepStatus status, std::string reason, const StepRecord* record) {
-  reports_.push_back({step.id, step.type, status, std::move(reason), step.output,
+  reports_.push_back({step.id, step.type, status, std::move(reason), written_output(step),
                       record == nullptr ? 0 : record->seconds, record == nullptr ? "" : record->result});
 }
 
@@ -196,7 +218,9 @@ void JobLedger::plan() {
         reason = fmt::format("follows \"{}\"", found->second);
     }
     if (reason.empty())
-      naming_step(job_.file, step, [&] { reason = reason_to_run(step, step_fields(step, contents_)); });
+      naming_step(job_.file, step, [&] {
+        reason = reason_to_run(step, step_fields(with_written_outputs(step, job_.steps), contents_));
+      });
     const bool runs = !reason.empty();
     if (runs && !step.output.empty()) pending[absolute_text(step.output)] = step.id;
     report(step, runs ? StepStatus::would_run : StepStatus::up_to_date, runs ? reason : "nothing changed",
@@ -219,8 +243,9 @@ std::optional<StepTicket> JobLedger::next() {
     std::string which =
         fmt::format("Step {}/{}: {} ({})", position_ + 1, job_.steps.size(), step.id, step.type);
     Fields fields;
+    const JobStep located = with_written_outputs(step, job_.steps);
     naming_step(job_.file, step, [&] {
-      fields = step_fields(step, contents_);
+      fields = step_fields(located, contents_);
       reason_ = reason_to_run(step, fields);
     });
     if (reason_.empty()) {
@@ -229,7 +254,7 @@ std::optional<StepTicket> JobLedger::next() {
       continue;
     }
     log_.status(fmt::format("{}: {}", which, reason_));
-    StepTicket ticket{step, false};
+    StepTicket ticket{located, false};
     StepRecord record;
     record.fields = std::move(fields);
     if (!step.output.empty()) {
@@ -249,9 +274,10 @@ void JobLedger::finish(const JobStep& step, const StepOutcome& outcome, double s
   record.seconds = seconds;
   record.result = outcome.result;
   if (record.output) {
-    contents_.forget(step.output);
-    record.output->size_bytes = output_bytes(step.output);
-    record.output->sha256 = contents_.output(step.output);
+    const fs::path output = written_output(step);
+    contents_.forget(output);
+    record.output->size_bytes = output_bytes(output);
+    record.output->sha256 = contents_.output(output);
   }
   state_.put(step.id, record);
   report(step, outcome.resumed ? StepStatus::resumed : StepStatus::run, reason_, &record);

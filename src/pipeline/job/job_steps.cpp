@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/text.hpp"
+#include "llmq/formats/gguf_split.hpp"
 #include "llmq/pipeline/analyze.hpp"
 #include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/quantize.hpp"
@@ -59,6 +60,7 @@ constexpr OptionRule kQuantize[] = {
     {"output-tensor-type"},
     {"token-embedding-type"},
     {"override-kv"},
+    {"split-max-size"},
     {"allow-requantize"},
     {"force", place},
 };
@@ -127,6 +129,15 @@ std::filesystem::path output_of(const JobStep& step, std::string_view file) {
   }
   return quantized_path(step.value("model"), level_name(step, file), step.value("output-dir", "."),
                         step.value("output-name"));
+}
+
+std::filesystem::path written_output(const JobStep& step) {
+  if (step.type != "quantize" || step.find("split-max-size") == nullptr) return step.output;
+  for (const std::filesystem::path& file : gguf_files_of_stem(gguf_stem(step.output))) {
+    const auto shard = parse_gguf_shard_name(file);
+    if (!shard || shard->index == 0) return file;
+  }
+  return step.output;
 }
 
 }  // namespace llmq::job

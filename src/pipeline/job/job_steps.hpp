@@ -46,4 +46,8 @@ bool writes_directory(const JobStep& step);
 /// @throws JobError for a quantize level that does not exist.
 std::filesystem::path output_of(const JobStep& step, std::string_view file);
 
+/// Where that is now: how many files a step with split-max-size makes is known when it has run. Then it is
+/// the first of them, before that the name of a file alone.
+std::filesystem::path written_output(const JobStep& step);
+
 }  // namespace llmq::job
