@@ -35,18 +35,8 @@ class GgufSource final : public ModelSource {
   void read_rows(const ModelTensor& tensor, std::uint64_t row, std::uint64_t count, RowOrder order,
                  std::span<float> out) const override {
     if (tensor.permuted_heads == 0 || order == RowOrder::gguf) return read_run(tensor, row, count, out);
-    const std::uint64_t unit = tensor.n_dims == 1 ? 1 : tensor.row_elems();
-    const std::uint64_t total = tensor.elements() / unit;
-    const std::uint64_t half = total / tensor.permuted_heads / 2;
-    std::vector<float> all(tensor.elements());
-    read_run(tensor, 0, tensor.rows(), all);
-    const std::uint64_t first = row * tensor.row_elems() / unit;
-    for (std::uint64_t i = 0; i < out.size() / unit; ++i) {
-      const std::uint64_t head = (first + i) / (2 * half);
-      const std::uint64_t source = head * 2 * half + hf_row_to_gguf((first + i) % (2 * half), half);
-      std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(source * unit), unit,
-                  out.begin() + static_cast<std::ptrdiff_t>(i * unit));
-    }
+    if (tensor.n_dims == 1) return read_permuted_bias(tensor, out);
+    read_permuted(tensor, row, out);
   }
 
   void will_need(const ModelTensor& tensor) const noexcept override {
@@ -155,6 +145,33 @@ class GgufSource final : public ModelSource {
     raw.resize(count * bytes);
     file_.read(info, row * bytes, raw);
     decode_rows(info.type, raw, info.row_elems(), out);
+  }
+
+  /// Hugging Face rows [first, ...): whole heads are read in one run and put into order in memory.
+  void read_permuted(const ModelTensor& tensor, std::uint64_t first, std::span<float> out) const {
+    const std::uint64_t width = tensor.row_elems(), count = out.size() / width;
+    const std::uint64_t head_rows = tensor.rows() / tensor.permuted_heads;
+    thread_local std::vector<float> head;
+    for (std::uint64_t row = first; row < first + count;) {
+      const std::uint64_t head_begin = row / head_rows * head_rows;
+      const std::uint64_t end = std::min(first + count, head_begin + head_rows);
+      head.resize(head_rows * width);
+      read_run(tensor, head_begin, head_rows, head);
+      for (; row < end; ++row) {
+        const std::uint64_t source = hf_row_to_gguf(row - head_begin, head_rows / 2);
+        std::copy_n(head.begin() + static_cast<std::ptrdiff_t>(source * width), width,
+                    out.begin() + static_cast<std::ptrdiff_t>((row - first) * width));
+      }
+    }
+  }
+
+  /// One row of which each element belongs to a row of the weight.
+  void read_permuted_bias(const ModelTensor& tensor, std::span<float> out) const {
+    std::vector<float> stored(out.size());
+    read_run(tensor, 0, 1, stored);
+    const std::uint64_t head = out.size() / tensor.permuted_heads;
+    for (std::uint64_t i = 0; i < out.size(); ++i)
+      out[i] = stored[i / head * head + hf_row_to_gguf(i % head, head / 2)];
   }
 
   GgufSet file_;

@@ -83,9 +83,9 @@ void read_rope_scaling(const ConfigReader& config, ModelSpec& spec) {
 }
 
 /// What config.json says of itself, else what the directory is called.
-std::string name_of(const ConfigReader& config, const fs::path& directory) {
+std::string name_of(const ConfigReader& config, const std::string& otherwise) {
   const std::string stated = config.text_or("_name_or_path", "");
-  if (stated.empty()) return hub::last_part(directory);
+  if (stated.empty()) return otherwise;
   fs::path plain = fs::absolute(stated).lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
   return plain.filename().string();
@@ -150,10 +150,13 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
   }
   const json document =
       parse_json_strict(read_file(path, kMaxConfigBytes, 3), path.string(), ExitCode::validation);
-  if (!document.is_object()) {
-    throw FormatError(ExitCode::validation, path.string(), FormatError::kNoOffset, "must be a JSON object");
-  }
-  const ConfigReader config(document, path.string());
+  return model_spec_from_config(document, path.string(), hub::last_part(model_directory));
+}
+
+ModelSpec model_spec_from_config(const json& document, const std::string& path, const std::string& name) {
+  if (!document.is_object())
+    throw FormatError(ExitCode::validation, path, FormatError::kNoOffset, "must be a JSON object");
+  const ConfigReader config(document, path);
   ModelSpec spec;
   if (config.has("architectures")) {
     const json& names = config.at("architectures");
@@ -165,11 +168,11 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
   const Architecture* architecture = find_architecture_of_class(spec.class_name);
   if (architecture == nullptr) {
     throw Error(ExitCode::unsupported_conversion,
-                fmt::format("{}: architecture \"{}\" is not supported", path.string(), spec.class_name),
+                fmt::format("{}: architecture \"{}\" is not supported", path, spec.class_name),
                 "Supported architectures: " + known_classes());
   }
   spec.architecture = architecture->name;
-  spec.name = name_of(config, model_directory);
+  spec.name = name_of(config, name);
   spec.torch_dtype = config.text_or("torch_dtype", config.text_or("dtype", ""));
   read_activation(config, spec);
   read_shapes(config, spec);

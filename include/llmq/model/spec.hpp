@@ -90,6 +90,9 @@ struct ModelSpec {
 /// @throws Error(model_not_found) without config.json, FormatError(validation) when malformed,
 /// Error(unsupported_conversion) for an unknown architecture (lists the known ones).
 ModelSpec read_model_spec(const std::filesystem::path& model_directory);
+/// The same for the content of a config.json. @param path  for messages  @param name  where it has none
+ModelSpec model_spec_from_config(const nlohmann::json& document, const std::string& path,
+                                 const std::string& name);
 ModelSpec model_spec_from_gguf(const GgufHeader& header);
 
 }  // namespace llmq

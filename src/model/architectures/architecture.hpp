@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "llmq/formats/gguf.hpp"
 #include "llmq/model/spec.hpp"
 
@@ -39,6 +41,8 @@ struct Architecture {
   void (*read_gguf)(const GgufMetadata& metadata, ModelSpec& spec);
   /// Keys of a GGUF file beyond the common set.
   void (*write_metadata)(const ModelSpec& spec, GgufMetadata& metadata);
+  /// Members of config.json beyond the common ones; model_type where it is not the GGUF name.
+  void (*write_config)(const ModelSpec& spec, nlohmann::ordered_json& config);
 };
 
 std::span<const Architecture> architectures() noexcept;

@@ -5,6 +5,9 @@
 #include <cmath>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
+#include "model/architectures/config_numbers.hpp"
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 
@@ -109,11 +112,34 @@ void write_gemma3(const ModelSpec& spec, GgufMetadata& metadata) {
   metadata.set("gemma3.rope.freq_base_swa", static_cast<float>(spec.rope_theta_local));
 }
 
+void write_common(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  const float scale =
+      spec.attention_scale == 0 ? 1 / std::sqrt(static_cast<float>(spec.head_dim)) : spec.attention_scale;
+  config["query_pre_attn_scalar"] = static_cast<std::uint32_t>(std::lround(1 / (scale * scale)));
+  config["attention_bias"] = spec.attention_bias;
+  config["head_dim"] = spec.head_dim;
+  // None is the same as one that no context exceeds; left out it would be the reference's.
+  config["sliding_window"] = spec.sliding_window != 0 ? spec.sliding_window : spec.context_length;
+  if (spec.logit_softcap > 0) config["final_logit_softcapping"] = shortest(spec.logit_softcap);
+}
+
+void write_gemma2_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  write_common(spec, config);
+  config["attn_logit_softcapping"] = shortest(spec.attention_softcap);
+}
+
+void write_gemma3_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  config["model_type"] = "gemma3_text";
+  write_common(spec, config);
+  config["sliding_window_pattern"] = spec.window_pattern;
+  config["rope_local_base_freq"] = shortest(static_cast<float>(spec.rope_theta_local));
+}
+
 }  // namespace
 
-const Architecture kGemma2Architecture = {"gemma2",     kGemma2,           &tensor_rules,
-                                          &read_gemma2, &read_gemma2_gguf, &write_gemma2};
-const Architecture kGemma3Architecture = {"gemma3",     kGemma3,           &tensor_rules,
-                                          &read_gemma3, &read_gemma3_gguf, &write_gemma3};
+const Architecture kGemma2Architecture = {"gemma2",          kGemma2,       &tensor_rules,       &read_gemma2,
+                                          &read_gemma2_gguf, &write_gemma2, &write_gemma2_config};
+const Architecture kGemma3Architecture = {"gemma3",          kGemma3,       &tensor_rules,       &read_gemma3,
+                                          &read_gemma3_gguf, &write_gemma3, &write_gemma3_config};
 
 }  // namespace llmq

@@ -4,6 +4,8 @@
 // Apache-2.0
 #include <array>
 
+#include <nlohmann/json.hpp>
+
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 
@@ -47,9 +49,25 @@ void write_metadata(const ModelSpec& spec, GgufMetadata& metadata) {
   if (spec.sliding_window != 0) metadata.set(kWindow, spec.sliding_window);
 }
 
+void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  if (spec.sliding_window != 0) {  // the one thing by which a file tells Mistral from Llama
+    config["architectures"] = {"MistralForCausalLM"};
+    config["model_type"] = "mistral";
+    config["sliding_window"] = spec.sliding_window;
+  }
+  if (spec.n_experts > 0) {
+    config["architectures"] = {"MixtralForCausalLM"};
+    config["model_type"] = "mixtral";
+    config["num_local_experts"] = spec.n_experts;
+    config["num_experts_per_tok"] = spec.n_experts_used;
+  }
+  config["attention_bias"] = spec.attention_bias;
+  config["mlp_bias"] = spec.mlp_bias;
+}
+
 }  // namespace
 
-const Architecture kLlamaArchitecture = {"llama",      kClasses,   &tensor_rules,
-                                         &read_config, &read_gguf, &write_metadata};
+const Architecture kLlamaArchitecture = {"llama",    kClasses,        &tensor_rules, &read_config,
+                                         &read_gguf, &write_metadata, &write_config};
 
 }  // namespace llmq

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 
+#include <nlohmann/json.hpp>
+
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 
@@ -27,9 +29,13 @@ void set_norms(ModelSpec& spec) {
 void read_config(const ConfigReader&, ModelSpec& spec) { set_norms(spec); }
 void read_gguf(const GgufMetadata&, ModelSpec& spec) { set_norms(spec); }
 
+void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  config["attention_bias"] = spec.attention_bias;
+}
+
 }  // namespace
 
-const Architecture kOlmo2Architecture = {"olmo2",      kClasses,   &tensor_rules,
-                                         &read_config, &read_gguf, &write_no_metadata};
+const Architecture kOlmo2Architecture = {"olmo2",    kClasses,           &tensor_rules, &read_config,
+                                         &read_gguf, &write_no_metadata, &write_config};
 
 }  // namespace llmq

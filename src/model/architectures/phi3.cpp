@@ -4,6 +4,9 @@
 #include <array>
 #include <cmath>
 
+#include <nlohmann/json.hpp>
+
+#include "model/architectures/config_numbers.hpp"
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 
@@ -50,9 +53,25 @@ void write_metadata(const ModelSpec& spec, GgufMetadata& metadata) {
     metadata.set("phi3.rope.scaling.attn_factor", spec.rope_attention_factor);
 }
 
+nlohmann::ordered_json numbers(const std::vector<float>& factors) {
+  auto list = nlohmann::ordered_json::array();
+  for (const float factor : factors) list.push_back(shortest(factor));
+  return list;
+}
+
+void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  config["partial_rotary_factor"] = static_cast<double>(spec.rotated_dims()) / spec.head_dim;
+  config["original_max_position_embeddings"] = static_cast<std::uint64_t>(spec.rope_original_context);
+  if (spec.sliding_window != 0) config["sliding_window"] = spec.sliding_window;
+  if (spec.rope_scaling != RopeScaling::longrope) return;
+  config["rope_scaling"] = {{"type", "longrope"},
+                            {"short_factor", numbers(spec.rope_short_factors)},
+                            {"long_factor", numbers(spec.rope_long_factors)}};
+}
+
 }  // namespace
 
-const Architecture kPhi3Architecture = {"phi3",       kClasses,   &tensor_rules,
-                                        &read_config, &read_gguf, &write_metadata};
+const Architecture kPhi3Architecture = {"phi3",     kClasses,        &tensor_rules, &read_config,
+                                        &read_gguf, &write_metadata, &write_config};
 
 }  // namespace llmq

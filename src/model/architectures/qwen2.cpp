@@ -2,6 +2,8 @@
 // Apache-2.0
 #include <array>
 
+#include <nlohmann/json.hpp>
+
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 
@@ -24,9 +26,11 @@ void read_config(const ConfigReader& config, ModelSpec&) {
   }
 }
 
+void write_config(const ModelSpec&, nlohmann::ordered_json& config) { config["use_sliding_window"] = false; }
+
 }  // namespace
 
-const Architecture kQwen2Architecture = {"qwen2",      kClasses,      &tensor_rules,
-                                         &read_config, &read_no_gguf, &write_no_metadata};
+const Architecture kQwen2Architecture = {"qwen2",       kClasses,           &tensor_rules, &read_config,
+                                         &read_no_gguf, &write_no_metadata, &write_config};
 
 }  // namespace llmq

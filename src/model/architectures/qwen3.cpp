@@ -1,6 +1,8 @@
 // Qwen 3, dense: Llama with each head of queries and keys normed. SPDX-License-Identifier: Apache-2.0
 #include <array>
 
+#include <nlohmann/json.hpp>
+
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 
@@ -24,9 +26,15 @@ void read_config(const ConfigReader& config, ModelSpec& spec) {
 
 void read_gguf(const GgufMetadata&, ModelSpec& spec) { spec.qk_norm = QkNorm::head; }
 
+void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  config["head_dim"] = spec.head_dim;  // left out it would be 128
+  config["attention_bias"] = spec.attention_bias;
+  config["use_sliding_window"] = false;
+}
+
 }  // namespace
 
-const Architecture kQwen3Architecture = {"qwen3",      kClasses,   &tensor_rules,
-                                         &read_config, &read_gguf, &write_no_metadata};
+const Architecture kQwen3Architecture = {"qwen3",    kClasses,           &tensor_rules, &read_config,
+                                         &read_gguf, &write_no_metadata, &write_config};
 
 }  // namespace llmq

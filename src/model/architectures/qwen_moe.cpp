@@ -2,6 +2,8 @@
 // Qwen 3 with experts, whose shares add up to 1, and heads normed. SPDX-License-Identifier: Apache-2.0
 #include <array>
 
+#include <nlohmann/json.hpp>
+
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 
@@ -70,11 +72,22 @@ void write_qwen3(const ModelSpec& spec, GgufMetadata& metadata) {
   metadata.set("qwen3moe.expert_feed_forward_length", spec.expert_ffn);
 }
 
+/// What else config.json says of experts.
+void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
+  config["num_experts"] = spec.n_experts;
+  config["num_experts_per_tok"] = spec.n_experts_used;
+  config["moe_intermediate_size"] = spec.expert_ffn;
+  config["norm_topk_prob"] = spec.normed_shares;
+  config["decoder_sparse_step"] = 1;
+  config["model_type"] = spec.shared_ffn > 0 ? "qwen2_moe" : "qwen3_moe";
+  if (spec.shared_ffn > 0) config["shared_expert_intermediate_size"] = spec.shared_ffn;
+}
+
 }  // namespace
 
 const Architecture kQwen2MoeArchitecture = {"qwen2moe",  kQwen2,           &tensor_rules,
-                                            &read_qwen2, &read_qwen2_gguf, &write_qwen2};
+                                            &read_qwen2, &read_qwen2_gguf, &write_qwen2, &write_config};
 const Architecture kQwen3MoeArchitecture = {"qwen3moe",  kQwen3,           &tensor_rules,
-                                            &read_qwen3, &read_qwen3_gguf, &write_qwen3};
+                                            &read_qwen3, &read_qwen3_gguf, &write_qwen3, &write_config};
 
 }  // namespace llmq
