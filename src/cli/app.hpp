@@ -9,6 +9,7 @@
 
 #include "llmq/core/log.hpp"
 #include "llmq/pipeline/analyze.hpp"
+#include "llmq/pipeline/convert.hpp"
 #include "llmq/pipeline/job_run.hpp"
 #include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/quality.hpp"
@@ -29,6 +30,7 @@ enum class Command {
   quality_report,
   quality_compare,
   info,
+  convert,
   run
 };
 
@@ -56,6 +58,7 @@ struct Invocation {
   std::string compare_output;  ///< -o of quality compare, empty for none
   std::string info_path;
   bool info_kernels = false;  ///< info --kernels: no path
+  ConvertOptions convert;
   JobRunOptions run;
   std::string text;  ///< --help or --version: print this and stop
 };

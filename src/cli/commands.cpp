@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/convert_command.hpp"
 #include "cli/hub_models.hpp"
 #include "cli/job_executor.hpp"
 #include "cli/profile_commands.hpp"
@@ -112,6 +113,8 @@ void run_stage(const Invocation& invocation, const StageContext& context) {
       });
       return show(invocation, comm, log, info);
     }
+    case Command::convert:
+      return show(invocation, comm, log, run_convert_command(context, invocation.convert));
     case Command::run: {
       CommandExecutor executor;
       return show(invocation, comm, log, run_job(context, invocation.run, executor));

@@ -13,6 +13,8 @@ std::vector<fs::path*> models_of(Invocation& invocation) {
       return {&invocation.analyze.model};
     case Command::quantize:
       return {&invocation.quantize.model};
+    case Command::convert:
+      return {&invocation.convert.model};
     case Command::profile_create:
       return {&invocation.profile_create.model};
     case Command::profile_validate:

@@ -101,6 +101,7 @@ StepOutcome CommandExecutor::execute(const StageContext& context, const JobStep&
     case Command::profile_show:
     case Command::profile_validate:
     case Command::info:
+    case Command::convert:
     case Command::run:
       break;
   }

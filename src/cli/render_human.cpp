@@ -156,7 +156,7 @@ std::string human(const QuantizeResult& result) {
   std::string text = result.dry_run ? plan_table(result) + fallback_table(result) : "";
   if (result.protection) text += protection_table(*result.protection);
   if (result.smoothquant) text += smoothquant_table(*result.smoothquant);
-  text += result.dry_run ? "Plan (nothing written)\n" : "Quantized\n";
+  text += result.dry_run ? "Plan (nothing written)\n" : result.converted ? "Converted\n" : "Quantized\n";
   text += row("output", result.output_path.string());
   text += shard_rows(result.shards);
   text += row("level", result.level);

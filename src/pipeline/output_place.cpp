@@ -11,16 +11,37 @@ namespace llmq {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+/// True if `inner` is `outer` or below it.
+bool contains(const fs::path& outer, const fs::path& inner) {
+  const fs::path target = fs::weakly_canonical(fs::absolute(outer));
+  for (fs::path at = fs::weakly_canonical(fs::absolute(inner)); !at.empty(); at = at.parent_path()) {
+    if (at == target) return true;
+    if (at == at.root_path()) break;
+  }
+  return false;
+}
+
+/// Makes it if it is missing.
+void require_writable(const fs::path& directory, const std::string& suggestion) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (fs::is_directory(directory) && ::access(directory.c_str(), W_OK | X_OK) == 0) return;
+  throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", directory.string()),
+              suggestion);
+}
+
+fs::path directory_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+}  // namespace
+
 void require_output_place(const fs::path& output, const std::vector<fs::path>& inputs,
                           std::string_view option) {
   const std::string suggestion = fmt::format("Choose another {}", option);
-  const fs::path directory = output.has_parent_path() ? output.parent_path() : fs::path(".");
-  std::error_code error;
-  fs::create_directories(directory, error);
-  if (!fs::is_directory(directory) || ::access(directory.c_str(), W_OK | X_OK) != 0) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", directory.string()),
-                suggestion);
-  }
+  require_writable(directory_of(output), suggestion);
   if (fs::is_directory(output)) {
     throw Error(ExitCode::invalid_arguments, fmt::format("{}: is a directory", output.string()), suggestion);
   }
@@ -30,6 +51,24 @@ void require_output_place(const fs::path& output, const std::vector<fs::path>& i
                 fmt::format("{}: output is the same file as the input {}", output.string(), input.string()),
                 suggestion);
   }
+}
+
+void require_output_directory(const fs::path& output, const std::vector<fs::path>& inputs, bool force,
+                              const std::function<bool(const fs::path&)>& replaceable,
+                              std::string_view kind) {
+  const std::string suggestion = "Choose another --output-name or --output-dir";
+  const auto refuse = [&](const std::string& what, const std::string& instead) {
+    throw Error(ExitCode::invalid_arguments, fmt::format("{}: {}", output.string(), what), instead);
+  };
+  for (const fs::path& input : inputs) {
+    if (contains(output, input))
+      refuse(fmt::format("output is or holds the input {}", input.string()), suggestion);
+  }
+  require_writable(directory_of(output), suggestion);
+  if (!fs::exists(fs::symlink_status(output))) return;
+  if (!force) refuse("output exists already", "Use --force to overwrite it, or choose another --output-name");
+  if (fs::is_symlink(output) || !replaceable(output))
+    refuse(fmt::format("is not {}: it is not replaced, not even with --force", kind), suggestion);
 }
 
 }  // namespace llmq

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <set>
-#include <unistd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -11,6 +10,7 @@
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
 #include "llmq/core/text.hpp"
+#include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/quantize.hpp"
 
 namespace llmq {
@@ -70,16 +70,6 @@ bool is_replaceable(const fs::path& directory) {
          is_compressed_tensors(read_file(directory / kConfig, kMaxSmallFile));
 }
 
-/// True if `inner` is `outer` or below it.
-bool contains(const fs::path& outer, const fs::path& inner) {
-  const fs::path target = fs::weakly_canonical(fs::absolute(outer));
-  for (fs::path at = fs::weakly_canonical(fs::absolute(inner)); !at.empty(); at = at.parent_path()) {
-    if (at == target) return true;
-    if (at == at.root_path()) break;
-  }
-  return false;
-}
-
 }  // namespace
 
 std::vector<SmallFile> companion_files(const fs::path& model, const W8a8Plan& plan,
@@ -107,25 +97,7 @@ fs::path w8a8_path(const fs::path& model, const fs::path& output_dir, const std:
 }
 
 void require_w8a8_place(const fs::path& output, const std::vector<fs::path>& inputs, bool force) {
-  const std::string suggestion = "Choose another --output-name or --output-dir";
-  const auto refuse = [&](const std::string& what, const std::string& instead) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: {}", output.string(), what), instead);
-  };
-  for (const fs::path& input : inputs) {
-    if (contains(output, input))
-      refuse(fmt::format("output is or holds the input {}", input.string()), suggestion);
-  }
-  const fs::path parent = output.has_parent_path() ? output.parent_path() : fs::path(".");
-  std::error_code error;
-  fs::create_directories(parent, error);
-  if (!fs::is_directory(parent) || ::access(parent.c_str(), W_OK | X_OK) != 0) {
-    throw Error(ExitCode::invalid_arguments, fmt::format("{}: directory is not writable", parent.string()),
-                suggestion);
-  }
-  if (!fs::exists(fs::symlink_status(output))) return;
-  if (!force) refuse("output exists already", "Use --force to overwrite it, or choose another --output-name");
-  if (fs::is_symlink(output) || !is_replaceable(output))
-    refuse("is not a W8A8 directory: it is not replaced, not even with --force", suggestion);
+  require_output_directory(output, inputs, force, is_replaceable, "a W8A8 directory");
 }
 
 void publish_w8a8(const fs::path& partial, const W8a8Plan& plan, const std::vector<SmallFile>& files,

@@ -6,7 +6,7 @@ set -euo pipefail
 fail() { echo "FAIL: docs/from-llama-cpp.md: $*" >&2; exit 1; }
 page=$LLMQ_SOURCE/docs/from-llama-cpp.md
 
-commands=(quantize analyze 'profile create' 'profile validate' 'quality report' info)
+commands=(quantize analyze 'profile create' 'profile validate' 'quality report' info convert)
 options_in() { sed -n 's/^  \(-[^ ]*\).*/\1/p' <<< "$1" | tr ',' '\n'; }
 declare -A known
 known[global]=$(options_in "$("$LLMQ_BIN" --help)")

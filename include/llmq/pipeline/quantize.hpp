@@ -96,7 +96,8 @@ struct OutputShard {
 
 struct QuantizeResult {
   bool dry_run = false;
-  std::string format = "gguf";
+  bool converted = false;             ///< by convert
+  std::string format = "gguf";        ///< or "smoothquant", "hf"
   std::filesystem::path output_path;  ///< of several files the first
   std::vector<OutputShard> shards;    ///< of --split-max-size; empty: one file
   std::string level;

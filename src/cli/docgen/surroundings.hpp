@@ -60,6 +60,7 @@ inline constexpr Described kFiles[] = {
      "What quantize writes. Until it is complete and verified it is called NAME.gguf.partial."},
     {"./MODEL-LEVEL-00001-of-0000N.gguf",
      "The same in several files, with --split-max-size. Give the first where a model is asked for."},
+    {"./MODEL-hf", "A Hugging Face directory that convert writes."},
     {"./MODEL.imatrix",
      "What analyze writes: an importance matrix in HDF5. quantize also reads the two importance matrix "
      "formats "

@@ -9,6 +9,7 @@
 namespace llmq::cli {
 
 std::unique_ptr<CommandParser> add_quantize(CommandTree tree);
+std::unique_ptr<CommandParser> add_convert(CommandTree tree);
 std::unique_ptr<CommandParser> add_analyze(CommandTree tree);
 std::unique_ptr<CommandParser> add_profile_list(CommandTree tree);
 std::unique_ptr<CommandParser> add_profile_show(CommandTree tree);
@@ -20,8 +21,17 @@ std::unique_ptr<CommandParser> add_info(CommandTree tree);
 std::unique_ptr<CommandParser> add_run(CommandTree tree);
 
 inline constexpr std::unique_ptr<CommandParser> (*kCommands[])(CommandTree) = {
-    add_quantize,         add_analyze,        add_profile_list,    add_profile_show, add_profile_create,
-    add_profile_validate, add_quality_report, add_quality_compare, add_info,         add_run,
+    add_quantize,
+    add_analyze,
+    add_profile_list,
+    add_profile_show,
+    add_profile_create,
+    add_profile_validate,
+    add_quality_report,
+    add_quality_compare,
+    add_info,
+    add_convert,
+    add_run,
 };
 
 }  // namespace llmq::cli

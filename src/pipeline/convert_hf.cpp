@@ -1,0 +1,212 @@
+// Order of a run: check, plan, reserve NAME.partial/, units, verify, small files, check, rename.
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/convert_hf.hpp"
+
+#include <chrono>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "llmq/core/error.hpp"
+#include "llmq/core/hash.hpp"
+#include "llmq/core/text.hpp"
+#include "llmq/formats/gguf_split.hpp"
+#include "llmq/pipeline/output_place.hpp"
+#include "llmq/quant/type_policy.hpp"
+
+#include "pipeline/content_hash.hpp"
+#include "pipeline/hf_plan.hpp"
+#include "pipeline/hf_run.hpp"
+#include "pipeline/job_directory.hpp"
+#include "pipeline/quantize_checks.hpp"
+#include "pipeline/quantize_run.hpp"
+#include "pipeline/run_figures.hpp"
+
+namespace llmq {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kConfig = "config.json";
+constexpr const char* kMark = "llm_quantize_version";  ///< in config.json: this program made the directory
+constexpr std::uint64_t kMaxConfigBytes = std::uint64_t{16} << 20;
+
+/// What is known before any weight is written.
+struct Preparation {
+  std::unique_ptr<ModelSource> source;
+  std::string fingerprint, level;
+  HfPlan plan;
+  NamedTexts files;
+  std::uint64_t memory_bytes = 0;
+};
+
+/// A directory that a run like this one has made, or an empty one.
+bool is_replaceable(const fs::path& directory) {
+  if (!fs::is_directory(directory)) return false;
+  if (fs::is_empty(directory)) return true;
+  if (!fs::is_regular_file(directory / kConfig)) return false;
+  const auto config = nlohmann::json::parse(read_file(directory / kConfig, kMaxConfigBytes), nullptr, false);
+  return config.is_object() && config.contains(kMark);
+}
+
+fs::path output_directory(const ConvertOptions& options) {
+  const std::string& name = options.output_name;
+  if (name.find('/') != std::string::npos || name == "." || name == "..") {
+    throw Error(ExitCode::invalid_arguments, fmt::format("output name \"{}\" must be a plain name", name),
+                "Put the directory above it into --output-dir");
+  }
+  return options.output_dir / (name.empty() ? model_base_name(options.input) + "-hf" : name);
+}
+
+std::optional<DType> asked_dtype(const std::string& level) {
+  if (level.empty()) return std::nullopt;
+  return equals_ignore_case(level, "F32")   ? DType::F32
+         : equals_ignore_case(level, "F16") ? DType::F16
+                                            : DType::BF16;
+}
+
+std::string torch_name(DType dtype) {
+  return dtype == DType::F32 ? "float32" : dtype == DType::F16 ? "float16" : "bfloat16";
+}
+
+/// The text with the mark of this program.
+std::string marked(const std::string& config) {
+  auto document = nlohmann::ordered_json::parse(config);
+  document[kMark] = LLMQ_VERSION;
+  return document.dump(2) + "\n";
+}
+
+Preparation prepare(const StageContext& context, const ConvertOptions& options, const fs::path& output) {
+  Preparation made;
+  context.comm.together("plan", [&] {
+    made.source = open_model(options.input);
+    if (context.comm.is_root()) {
+      require_output_directory(output, gguf_files(options.input), options.force, is_replaceable,
+                               "a directory that convert has made");
+    }
+    const Vocabulary vocabulary = made.source->vocabulary();
+    const std::optional<DType> asked = asked_dtype(options.level);
+    const DType main = asked.value_or(main_dtype(*made.source));
+    const std::string config = hf_config_text(made.source->spec(), vocabulary, torch_name(main));
+    made.level = dtype_name(main);
+    made.plan = plan_hf(*made.source, hf_tensors(*made.source, config), main, asked, options.shard_bytes);
+    made.files = tokenizer_files(made.source->spec(), vocabulary);
+    made.files.emplace_back(kConfig, marked(config));
+    if (!made.plan.layout.index.empty())
+      made.files.emplace_back("model.safetensors.index.json", made.plan.layout.index);
+    made.fingerprint = made.source->fingerprint();
+    made.memory_bytes = context.threads * unit_scratch_bytes(made.plan) + kBaseMemoryBytes;
+    require_memory(context, made.memory_bytes, "the convert plan");
+  });
+  return made;
+}
+
+QuantizedTensor describe(const HfPlan& plan, std::size_t index) {
+  const HfPlannedTensor& tensor = plan.tensors[index];
+  QuantizedTensor described;
+  described.name = tensor.tensor.name;
+  described.type = dtype_name(tensor.dtype);
+  described.source_type = type_name(tensor.tensor.source->stored_type);
+  described.elements = tensor.tensor.source->elements();
+  described.bytes = plan.layout.places[index].size_bytes;
+  return described;
+}
+
+QuantizeResult describe(const Preparation& made, const fs::path& output) {
+  QuantizeResult result;
+  result.converted = true;
+  result.format = "hf";
+  result.output_path = output;
+  result.level = made.level;
+  result.head_bytes = made.plan.head_bytes;
+  for (const auto& [name, text] : made.files) result.head_bytes += text.size();
+  result.file_bytes = made.plan.file_bytes - made.plan.head_bytes + result.head_bytes;
+  result.original_bytes = made.source->stored_bytes();
+  result.original_dtype = made.source->spec().torch_dtype;
+  result.compression_ratio =
+      static_cast<double>(result.file_bytes) / static_cast<double>(result.original_bytes);
+  result.layers = made.source->spec().n_layers;
+  result.units = made.plan.units.size();
+  result.memory_plan_bytes = made.memory_bytes;
+  std::uint64_t bytes = 0, weights = 0;
+  for (std::size_t i = 0; i < made.plan.tensors.size(); ++i) {
+    result.tensors.push_back(describe(made.plan, i));
+    bytes += result.tensors.back().bytes;
+    weights += result.tensors.back().elements;
+  }
+  result.effective_bpw = 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  return result;
+}
+
+/// Of what was written: less than planned where a tokenizer could not be.
+void count_bytes(const fs::path& output, QuantizeResult& result) {
+  result.file_bytes = output_bytes(output);
+  result.compression_ratio =
+      static_cast<double>(result.file_bytes) / static_cast<double>(result.original_bytes);
+}
+
+JobIdentity identify(const Preparation& made) {
+  JobIdentity identity("convert");
+  identity.add("version", LLMQ_VERSION);
+  identity.add("model", made.fingerprint);
+  Sha256 files;
+  for (const auto& [name, text] : made.files) files.field(name).field(text);
+  for (const SafetensorsShard& shard : made.plan.layout.shards) files.field(shard.head);
+  identity.add("files", "sha256:" + files.hex());
+  return identity;
+}
+
+bool can_resume(const Error& error) {
+  return error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
+         error.code() == ExitCode::out_of_memory;
+}
+
+void warn_about_tokenizer(Log& log, const std::string& lacking) {
+  if (lacking.empty()) return;
+  log.warn(
+      fmt::format("the directory has no tokenizer.json or tokenizer.model, because what the file says is not "
+                  "enough for one ({}): copy the tokenizer files of the original model into it",
+                  lacking));
+}
+
+}  // namespace
+
+QuantizeResult convert_to_hf(const StageContext& context, const ConvertOptions& options) {
+  const Clock::time_point start = Clock::now();
+  const fs::path output = output_directory(options);
+  context.log.status(fmt::format("Loading model: {}", options.input.string()));
+  const Preparation made = prepare(context, options, output);
+  QuantizeResult result = describe(made, output);
+  fs::path partial = output;
+  partial += ".partial";
+  JobDirectory job(context, options.checkpoints, identify(made), DirectoryUse::all_ranks);
+  context.comm.together("check disk space", [&] {
+    if (!context.comm.is_root()) return;
+    require_disk({partial}, result.file_bytes);
+    fs::create_directory(partial);
+  });
+  HfRun run(context, *made.source, made.plan, job, partial);
+  try {
+    run.execute();
+    context.comm.together("publish the directory", [&] {
+      if (!context.comm.is_root()) return;
+      warn_about_tokenizer(context.log, run.publish(made.files, output));
+      count_bytes(output, result);
+    });
+  } catch (const Error& error) {
+    if (context.comm.is_root() && !(job.enabled() && can_resume(error))) {
+      run.discard();
+      job.remove();
+    }
+    throw;
+  }
+  job.remove();
+  add_run_figures(context, run.output(), result);
+  result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(),
+                                 format_size(result.file_bytes), result.effective_bpw));
+  return result;
+}
+
+}  // namespace llmq
