@@ -14,7 +14,7 @@ std::vector<fs::path*> models_of(Invocation& invocation) {
     case Command::quantize:
       return {&invocation.quantize.model};
     case Command::convert:
-      return {&invocation.convert.model};
+      return {&invocation.convert.input};
     case Command::profile_create:
       return {&invocation.profile_create.model};
     case Command::profile_validate:

@@ -169,9 +169,7 @@ JobIdentity identify(const PlanRecipe& recipe, const Imatrix* imatrix, const Pla
 
 }  // namespace
 
-std::string model_base_name(const fs::path& model) {
-  return gguf_stem(hub::last_part(model)).string();
-}
+std::string model_base_name(const fs::path& model) { return gguf_stem(hub::last_part(model)).string(); }
 
 fs::path quantized_path(const fs::path& model, std::string_view level, const fs::path& directory,
                         const std::string& name) {

@@ -85,9 +85,9 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 
 }  // namespace
 
-const Architecture kQwen2MoeArchitecture = {"qwen2moe",  kQwen2,           &tensor_rules,
-                                            &read_qwen2, &read_qwen2_gguf, &write_qwen2, &write_config};
-const Architecture kQwen3MoeArchitecture = {"qwen3moe",  kQwen3,           &tensor_rules,
-                                            &read_qwen3, &read_qwen3_gguf, &write_qwen3, &write_config};
+const Architecture kQwen2MoeArchitecture = {"qwen2moe",       kQwen2,       &tensor_rules, &read_qwen2,
+                                            &read_qwen2_gguf, &write_qwen2, &write_config};
+const Architecture kQwen3MoeArchitecture = {"qwen3moe",       kQwen3,       &tensor_rules, &read_qwen3,
+                                            &read_qwen3_gguf, &write_qwen3, &write_config};
 
 }  // namespace llmq
