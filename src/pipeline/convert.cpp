@@ -53,12 +53,34 @@ void ask(const ConvertOptions& options, const std::string& from, const FileLevel
               "Convert from the original weights, or use --force to go on");
 }
 
-QuantizeResult to_gguf(const StageContext& context, const ConvertOptions& options, const FileLevel& level) {
+/// "blk.0.attn_q.weight" as an expression that finds nothing else.
+std::string whole_name(const std::string& name) {
+  std::string pattern = "^";
+  for (const char c : name) pattern += c == '.' ? "\\." : std::string(1, c);
+  return pattern + "$";
+}
+
+/// Where no level is asked for, a matrix in another number format than most keeps its own: nothing is lost.
+std::vector<TypeRule> own_formats(const ModelSource& source, const FileLevel& level) {
+  std::vector<TypeRule> rules;
+  for (const ModelTensor& tensor : source.tensors()) {
+    const std::string_view type = type_name(tensor.stored_type);
+    const bool plain = type == "F32" || type == "F16" || type == "BF16";
+    if (!plain || type == level.name || tensor.n_dims < 2) continue;
+    const std::string pattern = whole_name(tensor.name);
+    rules.push_back({pattern, tensor.stored_type, std::regex(pattern)});
+  }
+  return rules;
+}
+
+QuantizeResult to_gguf(const StageContext& context, const ConvertOptions& options, const FileLevel& level,
+                       std::vector<TypeRule> rules) {
   QuantizeOptions quantize;
   quantize.model = options.input;
   quantize.level = level.name;
   quantize.output_dir = options.output_dir;
   quantize.output_name = options.output_name;
+  quantize.changes.types.by_name = std::move(rules);
   quantize.allow_requantize = true;  // asked already
   quantize.force = options.force;
   quantize.checkpoints = options.checkpoints;
@@ -71,10 +93,12 @@ QuantizeResult to_gguf(const StageContext& context, const ConvertOptions& option
 
 QuantizeResult run_convert(const StageContext& context, const ConvertOptions& options) {
   const FileLevel* level = nullptr;
+  std::vector<TypeRule> rules;
   context.comm.together("plan", [&] {
     const std::unique_ptr<ModelSource> source = open_model(options.input);
     require_pair(options, *source);
     level = &chosen_level(options, *source);
+    if (options.level.empty()) rules = own_formats(*source, *level);
     const std::string from = coded_form(*source);
     const bool plain = level->name == "F32" || level->name == "F16" || level->name == "BF16";
     if (options.format == ConvertFormat::hf && !plain) {
@@ -90,7 +114,7 @@ QuantizeResult run_convert(const StageContext& context, const ConvertOptions& op
       ask(options, from, *level);
     }
   });
-  return options.format == ConvertFormat::gguf ? to_gguf(context, options, *level)
+  return options.format == ConvertFormat::gguf ? to_gguf(context, options, *level, std::move(rules))
                                                : convert_to_hf(context, options);
 }
 

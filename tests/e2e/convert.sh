@@ -75,6 +75,29 @@ on 1 convert three-hf gguf -n three-again > /dev/null
 [ "$(content three-00001-of-0000?.gguf)" = "$(content three-again.gguf)" ] || fail "the scaling of positions was lost"
 grep -q '"factor": 32.0' three-hf/config.json || fail "the factor is lost"
 
+# A checkpoint of mixed formats: matrices keep theirs, vectors where the values need it.
+copy_model mixed
+python3 - mixed/model.safetensors << 'PY'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+head, body = json.loads(data[8:8 + size]), b""
+for name, info in head.items():
+    if name == "__metadata__": continue
+    begin, end = info["data_offsets"]
+    part = data[8 + size + begin:8 + size + end]
+    if name in ("lm_head.weight", "model.norm.weight"):   # F32 with digits that BF16 has no room for
+        part = b"".join(b"\x34\x12" + part[i:i + 2] for i in range(0, len(part), 2))
+        info["dtype"] = "F32"
+    info["data_offsets"] = [len(body), len(body) + len(part)]
+    body += part
+text = json.dumps(head).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + body)
+PY
+on 2 convert mixed gguf > /dev/null
+on 1 convert mixed-BF16.gguf hf -n mixed-hf > /dev/null
+same_tensors mixed mixed-hf
+
 # Quantized weights: decoded with a warning, quantized again only when that is said.
 on 1 quantize "$model" gguf -q Q8_0 -n small > /dev/null
 on 1 --format json convert small.gguf hf > small.json

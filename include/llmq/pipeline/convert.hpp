@@ -18,7 +18,7 @@ enum class ConvertFormat { gguf, hf };
 struct ConvertOptions {
   std::filesystem::path input;
   ConvertFormat format = ConvertFormat::gguf;
-  std::string level;  ///< as typed; empty: the number format that the weights have, F16 for quantized ones
+  std::string level;  ///< as typed; empty: each weight keeps its number format, quantized ones become F16
   std::filesystem::path output_dir = ".";
   std::string output_name;  ///< empty: MODEL-LEVEL.gguf, or MODEL-hf (a directory)
   bool force = false;       ///< overwrite, and go on at the quality warning

@@ -43,7 +43,7 @@ ConvertParser::ConvertParser(CommandTree tree)
   app()
       .add_option(
           "-q,--quant-level", options.level,
-          "File type (default: the number format of the weights, F16 for quantized ones); for hf F32, "
+          "File type (default: weights keep their number formats, quantized ones become F16); for hf F32, "
           "F16 or BF16")
       ->type_name(kLevelValue);
   app()
