@@ -107,6 +107,14 @@ std::string pattern_for(const SmoothMapping& mapping) {
   return pattern;
 }
 
+/// What helps a mapping that 8 bits do not suit.
+std::string way_out(const SmoothMapping& mapping) {
+  return fmt::format(
+      "try --alpha auto, leave such a layer as it is (--tensor-type '{}=BF16'), or use a format "
+      "whose scales are finer: gguf -q Q8_0",
+      pattern_for(mapping));
+}
+
 }  // namespace
 
 std::vector<SmoothMapping> coded_mappings(const ModelSource& source, const std::set<std::string>& kept) {
@@ -214,24 +222,42 @@ MappingReport describe_mapping(const MappingFacts& facts, const ChannelRanges& r
   return report;
 }
 
+std::string advice_on_wide_channels(const std::vector<SmoothMapping>& mappings,
+                                    const std::vector<MappingReport>& reports) {
+  std::uint64_t channels = 0, inputs = 0;
+  std::size_t worst = reports.size();
+  for (std::size_t m = 0; m < reports.size(); ++m) {
+    channels += reports[m].wide_channels;
+    if (reports[m].widest.empty()) continue;
+    ++inputs;
+    const double widest = reports[m].widest.front().times_median;
+    if (worst == reports.size() || widest > reports[worst].widest.front().times_median) worst = m;
+  }
+  if (inputs == 0) return {};
+  const WideChannel& widest = reports[worst].widest.front();
+  return fmt::format(
+      "{} channels of {} inputs stay more than 10 times their input's median (most: {}, channel {}, {:.0f} "
+      "times); "
+      "if quality suffers, {}",
+      channels, inputs, reports[worst].name, widest.channel, widest.times_median, way_out(mappings[worst]));
+}
+
 void require_representable(const std::vector<SmoothMapping>& mappings,
                            const std::vector<MappingReport>& reports,
                            const std::vector<ChannelRanges>& ranges) {
   std::vector<std::string> complaints;
-  std::string pattern;
+  std::size_t worst = 0;
   for (std::size_t m = 0; m < reports.size(); ++m) {
     std::string text = complaint(reports[m], ranges[m]);
     if (text.empty()) continue;
+    if (complaints.empty()) worst = m;
     complaints.push_back(std::move(text));
-    if (pattern.empty()) pattern = pattern_for(mappings[m]);
   }
   if (complaints.empty()) return;
   throw Error(ExitCode::smoothquant,
               fmt::format("{} mappings cannot be represented in 8 bits: {}", complaints.size(),
                           join_some(complaints)),
-              fmt::format("Try --alpha auto, leave such a layer as it is (--tensor-type '{}=BF16'), or use a "
-                          "format whose scales are finer: gguf -q Q8_0",
-                          pattern));
+              way_out(mappings[worst]));
 }
 
 }  // namespace llmq

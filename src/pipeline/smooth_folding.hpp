@@ -61,6 +61,11 @@ std::map<std::string, float> fixed_input_scales(const ModelSource& source, const
 MappingReport describe_mapping(const MappingFacts& facts, const ChannelRanges& ranges,
                                const SmoothChoice& choice, bool fixed);
 
+/// What to say of channels that stay far above the others of their input, and what to do; empty: there are
+/// none.
+std::string advice_on_wide_channels(const std::vector<SmoothMapping>& mappings,
+                                    const std::vector<MappingReport>& reports);
+
 /// @throws Error(smoothquant) that lists every mapping that cannot be represented: nothing ever came in, a
 /// range is not finite, or the error is above kLargestSmoothError.
 void require_representable(const std::vector<SmoothMapping>& mappings,

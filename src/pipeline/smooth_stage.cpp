@@ -210,6 +210,8 @@ class SmoothStage {
       for (std::size_t m = 0; m < mappings_.size(); ++m)
         result_.mappings.push_back(describe_mapping(facts(m), ranges_[m], choices_[m], fixed_));
       require_representable(mappings_, result_.mappings, ranges_);
+      const std::string advice = advice_on_wide_channels(mappings_, result_.mappings);
+      if (!advice.empty()) context_.log.warn(advice);
     });
   }
 

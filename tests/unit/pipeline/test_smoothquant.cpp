@@ -235,6 +235,20 @@ TEST_F(SmoothQuant, what_cannot_be_represented_is_listed) {
   }
 }
 
+TEST_F(SmoothQuant, channels_that_stay_wide_are_named_with_what_to_do) {
+  std::vector<MappingReport> reports(mappings_.size());
+  for (std::size_t m = 0; m < reports.size(); ++m) reports[m].name = mappings_[m].name();
+  EXPECT_EQ(advice_on_wide_channels(mappings_, reports), "");
+  reports[3].wide_channels = 7;
+  reports[3].widest = {{41, 85.2}, {3, 12}};
+  reports[6].wide_channels = 1;
+  reports[6].widest = {{5, 11}};
+  const std::string advice = advice_on_wide_channels(mappings_, reports);
+  EXPECT_NE(advice.find("8 channels of 2 inputs"), std::string::npos) << advice;
+  EXPECT_NE(advice.find("blk.0.ffn_up -> ffn_down, channel 41, 85 times"), std::string::npos) << advice;
+  EXPECT_NE(advice.find("--tensor-type 'blk\\.0\\.ffn_down=BF16'"), std::string::npos) << advice;
+}
+
 TEST_F(SmoothQuant, weights_of_one_input_are_kept_together) {
   TypeRules rules;
   rules.by_name = {make_type_rule("blk\\.1\\.ffn_up", "BF16"), make_type_rule("nothing", "F32")};
