@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/checked.hpp"
+#include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 
 namespace llmq {
@@ -71,6 +72,28 @@ std::uint64_t row_bytes(GgmlType type, std::uint64_t row_elems) {
 double bits_per_weight(GgmlType type) {
   const BlockType& row = block_type(type);
   return 8.0 * row.block_bytes / row.block_elems;
+}
+
+std::optional<DType> plain_dtype(GgmlType type) noexcept {
+  if (type == GgmlType::F32) return DType::F32;
+  if (type == GgmlType::F16) return DType::F16;
+  if (type == GgmlType::BF16) return DType::BF16;
+  return std::nullopt;
+}
+
+GgmlType block_type_of(DType type) {
+  switch (type) {
+    case DType::F32:
+      return GgmlType::F32;
+    case DType::F16:
+      return GgmlType::F16;
+    case DType::BF16:
+      return GgmlType::BF16;
+    case DType::I8:
+      return GgmlType::I8;
+    default:
+      throw InternalError("not a number format of weights");
+  }
 }
 
 }  // namespace llmq

@@ -32,6 +32,13 @@ constexpr std::array<Row, 15> kRows = {{{"F64", 8},
 std::string_view dtype_name(DType type) noexcept { return kRows[static_cast<std::size_t>(type)].name; }
 std::size_t dtype_bytes(DType type) noexcept { return kRows[static_cast<std::size_t>(type)].bytes; }
 
+std::string_view torch_dtype_name(DType type) {
+  if (type == DType::F32) return "float32";
+  if (type == DType::F16) return "float16";
+  if (type == DType::BF16) return "bfloat16";
+  throw InternalError("not a number format of weights");
+}
+
 void widen_to_f32(DType type, std::span<const std::byte> bytes, std::span<float> out) {
   if (bytes.size() != out.size() * dtype_bytes(type) || !is_weight_dtype(type)) {
     throw InternalError("widen_to_f32: sizes or type do not match");

@@ -7,6 +7,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/json.hpp"
+#include "llmq/core/model_files.hpp"
 #include "llmq/hub/id.hpp"
 
 #include "hub/names.hpp"
@@ -17,31 +18,16 @@ namespace {
 
 using nlohmann::json;
 
-// What readers of models look for, what a W8A8 directory takes along, and the terms a model comes under.
-constexpr std::string_view kSmallFiles[] = {"config.json",
-                                            "generation_config.json",
-                                            "tokenizer.json",
-                                            "tokenizer.model",
-                                            "tokenizer_config.json",
-                                            "special_tokens_map.json",
-                                            "added_tokens.json",
-                                            "vocab.json",
-                                            "merges.txt",
-                                            "chat_template.jinja",
-                                            "chat_template.json",
-                                            kIndexFile,
-                                            "LICENSE",
-                                            "LICENSE.txt",
-                                            "LICENSE.md",
-                                            "NOTICE",
-                                            "NOTICE.txt",
-                                            "USE_POLICY.md"};
+constexpr std::string_view kConfigFile = "config.json";
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 53;
 
-bool may_be_needed(std::string_view name) {
-  return name.ends_with(".safetensors") ||
-         std::find(std::begin(kSmallFiles), std::end(kSmallFiles), name) != std::end(kSmallFiles);
+bool is_small_file(std::string_view name) {
+  return name == kConfigFile || name == kIndexFile ||
+         std::find(std::begin(kModelCompanions), std::end(kModelCompanions), name) !=
+             std::end(kModelCompanions);
 }
+
+bool may_be_needed(std::string_view name) { return name.ends_with(".safetensors") || is_small_file(name); }
 
 class ListingReader {
  public:
@@ -109,8 +95,8 @@ std::vector<RemoteFile> small_files(const Listing& listing, const std::string& r
                 "Look for a repository of the same model that has them; GGUF files are given by path");
   }
   std::vector<RemoteFile> files;
-  for (const std::string_view name : kSmallFiles)
-    if (const RemoteFile* file = listing.find(name)) files.push_back(*file);
+  for (const RemoteFile& file : listing.files)
+    if (is_small_file(file.name)) files.push_back(file);
   return files;
 }
 

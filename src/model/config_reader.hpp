@@ -53,6 +53,13 @@ class ConfigReader {
     if (!document_[key].is_string()) fail(fmt::format("\"{}\" must be a string", key));
     return document_[key].get<std::string>();
   }
+  /// @throws Error(unsupported_conversion) when the model asks for windows that runtimes of it do not know.
+  void refuse_sliding_window() const {
+    if (!flag_or("use_sliding_window", false)) return;
+    throw Error(ExitCode::unsupported_conversion,
+                path_ + ": use_sliding_window is not supported for this architecture",
+                "Set it to false: contexts below the window are the same");
+  }
   const nlohmann::json& at(const char* key) const { return document_[key]; }
   [[noreturn]] void fail(std::string reason) const {
     throw FormatError(ExitCode::validation, path_, FormatError::kNoOffset, std::move(reason));

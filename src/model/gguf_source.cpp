@@ -64,10 +64,8 @@ class GgufSource final : public ModelSource {
 
  private:
   static std::string to_dtype_name(GgmlType type) {
-    if (type == GgmlType::F32) return "float32";
-    if (type == GgmlType::F16) return "float16";
-    if (type == GgmlType::BF16) return "bfloat16";
-    return std::string(type_name(type));
+    const std::optional<DType> plain = plain_dtype(type);
+    return std::string(plain ? torch_dtype_name(*plain) : type_name(type));
   }
 
   void read_rope_factors() {

@@ -26,28 +26,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxUnknownNamesShown = 5;
 
-GgmlType block_type_of(DType type) {
-  switch (type) {
-    case DType::I8:
-      return GgmlType::I8;
-    case DType::F32:
-      return GgmlType::F32;
-    case DType::F16:
-      return GgmlType::F16;
-    case DType::BF16:
-      return GgmlType::BF16;
-    default:
-      throw InternalError("not a weight number format");
-  }
-}
-
-/// "experts.{}.w1.weight" of expert 3 -> "experts.3.w1.weight".
-std::string name_of_expert(const std::string& pattern, std::uint64_t expert) {
-  const auto at = pattern.find("{}");
-  return at == std::string::npos ? pattern
-                                 : pattern.substr(0, at) + std::to_string(expert) + pattern.substr(at + 2);
-}
-
 /// Buffers that older exporters stored and no converter carries over.
 bool is_dropped(std::string_view name) {
   return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attention.masked_bias") ||
@@ -59,7 +37,8 @@ class HfSource final : public ModelSource {
   explicit HfSource(const fs::path& directory)
       : directory_(directory), spec_(read_model_spec(directory)), checkpoint_(directory) {
     map_tensors();
-    if (spec_.torch_dtype.empty()) spec_.torch_dtype = torch_name(tensors_.front().stored_type);
+    if (spec_.torch_dtype.empty())
+      spec_.torch_dtype = torch_dtype_name(plain_dtype(tensors_.front().stored_type).value_or(DType::BF16));
   }
 
   const ModelSpec& spec() const noexcept override { return spec_; }
@@ -79,7 +58,9 @@ class HfSource final : public ModelSource {
     const bool permute = tensor.permuted_heads > 0 && order == RowOrder::gguf;
     if (!permute) {
       read_run(tensor, row * tensor.row_elems(), out);
-      for (float& value : out.first(tensor.offset == 0 ? 0 : out.size())) value += tensor.offset;
+      if (tensor.offset != 0) {
+        for (float& value : out) value += tensor.offset;
+      }
       return;
     }
     // Biases are rows of one element each: their permuted dimension is ne[0].
@@ -120,10 +101,6 @@ class HfSource final : public ModelSource {
   }
 
  private:
-  static std::string torch_name(GgmlType type) {
-    return type == GgmlType::F32 ? "float32" : type == GgmlType::F16 ? "float16" : "bfloat16";
-  }
-
   void map_tensors() {
     const Architecture& architecture = *find_architecture(spec_.architecture);
     std::set<std::string_view> used;

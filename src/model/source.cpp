@@ -30,6 +30,12 @@ std::uint64_t ModelSource::stored_bytes() const {
   return total;
 }
 
+std::string name_of_expert(std::string_view pattern, std::uint64_t expert) {
+  const auto at = pattern.find("{}");
+  std::string name(pattern);
+  return at == std::string_view::npos ? name : name.replace(at, 2, std::to_string(expert));
+}
+
 std::uint64_t ModelSource::parameter_count() const {
   std::uint64_t total = 0;
   for (const ModelTensor& tensor : tensors()) {

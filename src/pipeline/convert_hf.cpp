@@ -21,6 +21,7 @@
 #include "pipeline/quantize_checks.hpp"
 #include "pipeline/quantize_run.hpp"
 #include "pipeline/run_figures.hpp"
+#include "pipeline/safetensors_directory.hpp"
 
 namespace llmq {
 namespace {
@@ -30,7 +31,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kConfig = "config.json";
 constexpr const char* kMark = "llm_quantize_version";  ///< in config.json: this program made the directory
-constexpr std::uint64_t kMaxConfigBytes = std::uint64_t{16} << 20;
 
 /// What is known before any weight is written.
 struct Preparation {
@@ -41,22 +41,10 @@ struct Preparation {
   std::uint64_t memory_bytes = 0;
 };
 
-/// A directory that a run like this one has made, or an empty one.
-bool is_replaceable(const fs::path& directory) {
-  if (!fs::is_directory(directory)) return false;
-  if (fs::is_empty(directory)) return true;
-  if (!fs::is_regular_file(directory / kConfig)) return false;
-  const auto config = nlohmann::json::parse(read_file(directory / kConfig, kMaxConfigBytes), nullptr, false);
-  return config.is_object() && config.contains(kMark);
-}
-
-fs::path output_directory(const ConvertOptions& options) {
-  const std::string& name = options.output_name;
-  if (name.find('/') != std::string::npos || name == "." || name == "..") {
-    throw Error(ExitCode::invalid_arguments, fmt::format("output name \"{}\" must be a plain name", name),
-                "Put the directory above it into --output-dir");
-  }
-  return options.output_dir / (name.empty() ? model_base_name(options.input) + "-hf" : name);
+/// True if convert has made the directory of this config.json.
+bool has_mark(std::string_view config) {
+  const auto document = nlohmann::json::parse(config, nullptr, false);
+  return document.is_object() && document.contains(kMark);
 }
 
 std::optional<DType> asked_dtype(const std::string& level) {
@@ -64,10 +52,6 @@ std::optional<DType> asked_dtype(const std::string& level) {
   return equals_ignore_case(level, "F32")   ? DType::F32
          : equals_ignore_case(level, "F16") ? DType::F16
                                             : DType::BF16;
-}
-
-std::string torch_name(DType dtype) {
-  return dtype == DType::F32 ? "float32" : dtype == DType::F16 ? "float16" : "bfloat16";
 }
 
 /// The text with the mark of this program.
@@ -82,13 +66,13 @@ Preparation prepare(const StageContext& context, const ConvertOptions& options, 
   context.comm.together("plan", [&] {
     made.source = open_model(options.input);
     if (context.comm.is_root()) {
-      require_output_directory(output, gguf_files(options.input), options.force, is_replaceable,
+      require_output_directory(output, gguf_files(options.input), options.force, has_mark,
                                "a directory that convert has made");
     }
     const Vocabulary vocabulary = made.source->vocabulary();
     const std::optional<DType> asked = asked_dtype(options.level);
     const DType main = asked.value_or(main_dtype(*made.source));
-    const std::string config = hf_config_text(made.source->spec(), vocabulary, torch_name(main));
+    const std::string config = hf_config_text(made.source->spec(), vocabulary, torch_dtype_name(main));
     made.level = dtype_name(main);
     made.plan = plan_hf(*made.source, hf_tensors(*made.source, config), main, asked, options.shard_bytes);
     made.files = tokenizer_files(made.source->spec(), vocabulary);
@@ -119,14 +103,7 @@ QuantizeResult describe(const Preparation& made, const fs::path& output) {
   result.format = "hf";
   result.output_path = output;
   result.level = made.level;
-  result.head_bytes = made.plan.head_bytes;
-  for (const auto& [name, text] : made.files) result.head_bytes += text.size();
-  result.file_bytes = made.plan.file_bytes - made.plan.head_bytes + result.head_bytes;
-  result.original_bytes = made.source->stored_bytes();
-  result.original_dtype = made.source->spec().torch_dtype;
-  result.compression_ratio =
-      static_cast<double>(result.file_bytes) / static_cast<double>(result.original_bytes);
-  result.layers = made.source->spec().n_layers;
+  describe_directory(*made.source, made.plan.layout, made.files, result);
   result.units = made.plan.units.size();
   result.memory_plan_bytes = made.memory_bytes;
   std::uint64_t bytes = 0, weights = 0;
@@ -150,16 +127,8 @@ JobIdentity identify(const Preparation& made) {
   JobIdentity identity("convert");
   identity.add("version", LLMQ_VERSION);
   identity.add("model", made.fingerprint);
-  Sha256 files;
-  for (const auto& [name, text] : made.files) files.field(name).field(text);
-  for (const SafetensorsShard& shard : made.plan.layout.shards) files.field(shard.head);
-  identity.add("files", "sha256:" + files.hex());
+  identity.add("files", hash_of_heads(made.plan.layout, made.files));
   return identity;
-}
-
-bool can_resume(const Error& error) {
-  return error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
-         error.code() == ExitCode::out_of_memory;
 }
 
 void warn_about_tokenizer(Log& log, const std::string& lacking) {
@@ -174,38 +143,21 @@ void warn_about_tokenizer(Log& log, const std::string& lacking) {
 
 QuantizeResult convert_to_hf(const StageContext& context, const ConvertOptions& options) {
   const Clock::time_point start = Clock::now();
-  const fs::path output = output_directory(options);
+  const fs::path output =
+      directory_path(options.output_dir, options.output_name, model_base_name(options.input) + "-hf");
   context.log.status(fmt::format("Loading model: {}", options.input.string()));
   const Preparation made = prepare(context, options, output);
   QuantizeResult result = describe(made, output);
-  fs::path partial = output;
-  partial += ".partial";
+  const fs::path partial = partial_directory(output);
   JobDirectory job(context, options.checkpoints, identify(made), DirectoryUse::all_ranks);
-  context.comm.together("check disk space", [&] {
-    if (!context.comm.is_root()) return;
-    require_disk({partial}, result.file_bytes);
-    fs::create_directory(partial);
-  });
   HfRun run(context, *made.source, made.plan, job, partial);
-  try {
-    run.execute();
-    context.comm.together("publish the directory", [&] {
-      if (!context.comm.is_root()) return;
-      warn_about_tokenizer(context.log, run.publish(made.files, output));
-      count_bytes(output, result);
-    });
-  } catch (const Error& error) {
-    if (context.comm.is_root() && !(job.enabled() && can_resume(error))) {
-      run.discard();
-      job.remove();
-    }
-    throw;
-  }
-  job.remove();
-  add_run_figures(context, run.output(), result);
-  result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(),
-                                 format_size(result.file_bytes), result.effective_bpw));
+  write_directory(
+      context, job, partial, result.file_bytes, run.output(), [&] { run.execute(); },
+      [&] {
+        warn_about_tokenizer(context.log, run.publish(made.files, output));
+        count_bytes(output, result);
+      });
+  finish_run(context, run.output(), start, result);
   return result;
 }
 

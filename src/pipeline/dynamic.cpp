@@ -7,7 +7,6 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/hash.hpp"
-#include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/profile.hpp"
 #include "llmq/pipeline/samples.hpp"
 
@@ -23,19 +22,12 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kProbeCtx = 512;
-constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
 
 /// Samples of the calibration text, spread over it, that single changes and whole mixes are judged by.
 SampleSet probe_samples(const StageContext& context, const ModelSource& source,
                         const QuantizeOptions& options) {
-  const auto tokenizer = make_tokenizer(source.vocabulary());
-  std::optional<fs::path> data;
-  if (!options.calibration_data.empty()) data = options.calibration_data;
-  SampleRequest request{data,         embedded_calibration_text(), "llm-quantize-calibration", kProbeCtx,
-                        kManySamples, source.spec().context_length};
-  request.ctx = std::min<std::uint64_t>(
-      kProbeCtx, source.spec().context_length == 0 ? kProbeCtx : source.spec().context_length);
-  return choose_probe_samples(make_samples(request, *tokenizer, context.log), source.spec().n_layers);
+  return choose_probe_samples(calibration_samples(context, source, options, kProbeCtx),
+                              source.spec().n_layers);
 }
 
 /// A preset is for every model: what it asks for beyond the possible is let go. True if there was need.

@@ -1,7 +1,6 @@
 #include "pipeline/hf_plan.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "llmq/core/error.hpp"
@@ -11,19 +10,6 @@ namespace llmq {
 namespace {
 
 constexpr std::uint64_t kUnitElems = std::uint64_t{1} << 20;
-
-std::optional<DType> plain_dtype(GgmlType type) {
-  switch (type) {
-    case GgmlType::F32:
-      return DType::F32;
-    case GgmlType::F16:
-      return DType::F16;
-    case GgmlType::BF16:
-      return DType::BF16;
-    default:
-      return std::nullopt;
-  }
-}
 
 /// True if all values of a vector are numbers of the format.
 bool is_exact(const ModelSource& source, const HfTensor& tensor, DType dtype) {
@@ -64,13 +50,6 @@ void cut_units(HfPlan& plan, std::uint32_t index) {
 
 }  // namespace
 
-GgmlType block_type_of(DType type) {
-  if (type == DType::F32) return GgmlType::F32;
-  if (type == DType::F16) return GgmlType::F16;
-  if (type == DType::BF16) return GgmlType::BF16;
-  throw InternalError("not a format of weights");
-}
-
 DType main_dtype(const ModelSource& source) {
   std::map<std::optional<DType>, std::uint64_t> weights;
   for (const ModelTensor& tensor : source.tensors()) {
@@ -91,10 +70,6 @@ HfPlan plan_hf(const ModelSource& source, const std::vector<HfTensor>& tensors, 
     entries.push_back({tensor.name, plan.tensors.back().dtype, tensor.shape});
   }
   plan.layout = plan_safetensors(entries, shard_bytes);
-  for (const SafetensorsShard& shard : plan.layout.shards) {
-    plan.file_bytes += shard.file_bytes;
-    plan.head_bytes += shard.head.size();
-  }
   for (std::uint32_t i = 0; i < plan.tensors.size(); ++i) cut_units(plan, i);
   return plan;
 }

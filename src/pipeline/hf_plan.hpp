@@ -31,8 +31,6 @@ struct HfPlan {
   SafetensorsLayout layout;
   std::vector<HfUnit> units;
   std::vector<OutputUnit> outputs;  ///< of the units
-  std::uint64_t file_bytes = 0;     ///< of all files with tensors
-  std::uint64_t head_bytes = 0;     ///< of these, before tensors
   std::uint64_t chunk_elems = 0;    ///< weights of the largest unit
 };
 
@@ -44,9 +42,6 @@ DType main_dtype(const ModelSource& source);
 /// @param asked  the format of all tensors instead  @param shard_bytes  of tensors in a file at most
 HfPlan plan_hf(const ModelSource& source, const std::vector<HfTensor>& tensors, DType main,
                std::optional<DType> asked, std::uint64_t shard_bytes);
-
-/// F32, F16 or BF16 as a type of blocks.
-GgmlType block_type_of(DType type);
 
 /// Memory of one thread that works on units of this plan.
 std::uint64_t unit_scratch_bytes(const HfPlan& plan);

@@ -25,14 +25,10 @@ class HfRun {
   /// all of it as a reader would, and gives it its name. What had the name before is removed.
   /// @return what the tokenizer files lack of the source's vocabulary; those are then not there
   std::string publish(const NamedTexts& files, const std::filesystem::path& output);
-  /// Local, after a failure that no resume can mend: removes the directory, if it is this run's.
-  void discard() noexcept;
   const UnitOutput& output() const noexcept { return output_; }
 
  private:
   void make_unit(std::uint32_t index, std::vector<float>& values, std::span<std::byte> bytes);
-  void check_values(const HfPlannedTensor& tensor, std::uint64_t first_row,
-                    const std::vector<float>& values) const;
 
   const StageContext& context_;
   const ModelSource& source_;

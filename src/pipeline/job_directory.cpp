@@ -165,4 +165,21 @@ void JobDirectory::remove() noexcept {
   lock_.reset();
 }
 
+void run_resumable(const StageContext& context, JobDirectory& job, const std::function<void()>& work,
+                   const std::function<void()>& discard) {
+  try {
+    work();
+  } catch (const Error& error) {
+    const bool can_resume =
+        job.enabled() && (error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
+                          error.code() == ExitCode::out_of_memory);
+    if (context.comm.is_root() && !can_resume) {
+      discard();
+      job.remove();
+    }
+    throw;
+  }
+  job.remove();
+}
+
 }  // namespace llmq

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,5 +64,10 @@ class JobDirectory {
   std::filesystem::path path_;
   std::unique_ptr<FileLock> lock_;
 };
+
+/// Runs `work`, and removes the job's directory when it has succeeded. A failure that a later run cannot mend
+/// by going on removes it, too, and what `discard` removes: on rank 0. Collective as `work` is.
+void run_resumable(const StageContext& context, JobDirectory& job, const std::function<void()>& work,
+                   const std::function<void()>& discard);
 
 }  // namespace llmq

@@ -36,6 +36,15 @@ fs::path directory_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+/// A directory of the kind that is to be written, or an empty one.
+bool is_replaceable(const fs::path& directory, const std::function<bool(std::string_view config)>& is_ours) {
+  constexpr std::uint64_t kMaxConfigBytes = std::uint64_t{16} << 20;
+  if (!fs::is_directory(directory)) return false;
+  if (fs::is_empty(directory)) return true;
+  const fs::path config = directory / "config.json";
+  return fs::is_regular_file(config) && is_ours(read_file(config, kMaxConfigBytes));
+}
+
 }  // namespace
 
 void require_output_place(const fs::path& output, const std::vector<fs::path>& inputs,
@@ -54,7 +63,7 @@ void require_output_place(const fs::path& output, const std::vector<fs::path>& i
 }
 
 void require_output_directory(const fs::path& output, const std::vector<fs::path>& inputs, bool force,
-                              const std::function<bool(const fs::path&)>& replaceable,
+                              const std::function<bool(std::string_view config)>& is_ours,
                               std::string_view kind) {
   const std::string suggestion = "Choose another --output-name or --output-dir";
   const auto refuse = [&](const std::string& what, const std::string& instead) {
@@ -67,8 +76,16 @@ void require_output_directory(const fs::path& output, const std::vector<fs::path
   require_writable(directory_of(output), suggestion);
   if (!fs::exists(fs::symlink_status(output))) return;
   if (!force) refuse("output exists already", "Use --force to overwrite it, or choose another --output-name");
-  if (fs::is_symlink(output) || !replaceable(output))
+  if (fs::is_symlink(output) || !is_replaceable(output, is_ours))
     refuse(fmt::format("is not {}: it is not replaced, not even with --force", kind), suggestion);
+}
+
+fs::path directory_path(const fs::path& output_dir, const std::string& name, const std::string& otherwise) {
+  if (name.find('/') != std::string::npos || name == "." || name == "..") {
+    throw Error(ExitCode::invalid_arguments, fmt::format("output name \"{}\" must be a plain name", name),
+                "Put the directory above it into --output-dir");
+  }
+  return output_dir / (name.empty() ? otherwise : name);
 }
 
 }  // namespace llmq

@@ -269,7 +269,7 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
     if (lora) require_disk({*options.super_weight_lora}, lora->file_bytes);
   });
   QuantizeRun run(context, *source, plan, job, files, options.assembly);
-  try {
+  const auto work = [&] {
     run.execute();
     if (protection) {
       const int readers = options.assembly == Assembly::gather ? 1 : context.comm.size();
@@ -280,23 +280,9 @@ QuantizeResult run_quantize(const StageContext& context, const QuantizeOptions& 
       });
     }
     run.publish();
-  } catch (const Error& error) {
-    const bool resumable =
-        job.enabled() && (error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
-                          error.code() == ExitCode::out_of_memory);
-    if (context.comm.is_root() && !resumable) {
-      run.discard();
-      job.remove();
-    }
-    throw;
-  }
-  job.remove();
-  add_run_figures(context, run.output(), result);
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  context.log.status(
-      fmt::format("Complete: {}{} ({}, {:.2f} bpw)", result.output_path.string(),
-                  result.shards.empty() ? "" : fmt::format(" and {} more", result.shards.size() - 1),
-                  format_size(plan.file_bytes), result.effective_bpw));
+  };
+  run_resumable(context, job, work, [&] { run.discard(); });
+  finish_run(context, run.output(), start, result);
   return result;
 }
 

@@ -1,8 +1,13 @@
 #include "pipeline/run_figures.hpp"
 
+#include <fmt/format.h>
+
+#include "llmq/core/text.hpp"
+
 namespace llmq {
 
-void add_run_figures(const StageContext& context, const UnitOutput& output, QuantizeResult& result) {
+void finish_run(const StageContext& context, const UnitOutput& output,
+                std::chrono::steady_clock::time_point start, QuantizeResult& result) {
   result.units_resumed = output.units_resumed();
   result.timelines = output.timelines();
   log_timelines(context.log, result.timelines);
@@ -13,6 +18,11 @@ void add_run_figures(const StageContext& context, const UnitOutput& output, Quan
   }
   result.peak_memory_bytes = context.comm.all_reduce_value<std::uint64_t>(
       peak_memory_bytes(), comm::ReduceOp::max, "collect memory figures");
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  context.log.status(
+      fmt::format("Complete: {}{} ({}, {:.2f} bpw)", result.output_path.string(),
+                  result.shards.empty() ? "" : fmt::format(" and {} more", result.shards.size() - 1),
+                  format_size(result.file_bytes), result.effective_bpw));
 }
 
 }  // namespace llmq

@@ -1,6 +1,8 @@
 // What a finished run says of itself. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+
 #include "llmq/pipeline/quantize.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 
@@ -8,7 +10,8 @@
 
 namespace llmq {
 
-/// Collective: units, timelines, time by phase and memory into the result; times into the log.
-void add_run_figures(const StageContext& context, const UnitOutput& output, QuantizeResult& result);
+/// Collective: units, timelines, times and memory into the result; times and the end into the log.
+void finish_run(const StageContext& context, const UnitOutput& output,
+                std::chrono::steady_clock::time_point start, QuantizeResult& result);
 
 }  // namespace llmq

@@ -1,8 +1,12 @@
 #include "pipeline/run_imatrix.hpp"
 
+#include <algorithm>
+#include <optional>
+
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/analyze.hpp"
 
 namespace llmq {
@@ -42,6 +46,17 @@ RunImatrix analyzed_imatrix(const StageContext& context, const QuantizeOptions& 
   made.reused = result.from_cache;
   load(context, made);
   return made;
+}
+
+SampleSet calibration_samples(const StageContext& context, const ModelSource& source,
+                              const QuantizeOptions& options, std::uint64_t ctx) {
+  constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
+  std::optional<fs::path> data;
+  if (!options.calibration_data.empty()) data = options.calibration_data;
+  const std::uint64_t longest = source.spec().context_length;
+  return make_samples({data, embedded_calibration_text(), "llm-quantize-calibration",
+                       longest == 0 ? ctx : std::min(ctx, longest), kManySamples, longest},
+                      *make_tokenizer(source.vocabulary()), context.log);
 }
 
 CheckpointOptions part_checkpoints(const CheckpointOptions& options) {

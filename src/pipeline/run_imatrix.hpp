@@ -4,7 +4,9 @@
 #include <filesystem>
 
 #include "llmq/formats/imatrix.hpp"
+#include "llmq/model/source.hpp"
 #include "llmq/pipeline/quantize.hpp"
+#include "llmq/pipeline/samples.hpp"
 #include "llmq/pipeline/stage_context.hpp"
 
 namespace llmq {
@@ -26,6 +28,11 @@ RunImatrix given_imatrix(const StageContext& context, const std::filesystem::pat
 RunImatrix analyzed_imatrix(const StageContext& context, const QuantizeOptions& options,
                             std::uint64_t samples, const std::filesystem::path& cache,
                             const CheckpointOptions& checkpoints);
+
+/// Local: all samples of up to `ctx` tokens of the calibration text of the options, or of the built-in one.
+/// @throws Error(calibration_data).
+SampleSet calibration_samples(const StageContext& context, const ModelSource& source,
+                              const QuantizeOptions& options, std::uint64_t ctx);
 
 /// Checkpoints of a part of a longer run: continues what is found when the run was asked to resume.
 /// @throws Error(checkpoint) if --resume names nothing.

@@ -16,15 +16,6 @@ namespace {
 constexpr double kCodes = 127;
 constexpr double kRoundingVariance = 1.0 / 12;  // of a step, where values are spread evenly over it
 
-/// "blk.0.attn_v.weight" -> "blk.0.attn_v.bias".
-std::string bias_of(const std::string& weight) { return weight.substr(0, weight.rfind('.')) + ".bias"; }
-
-DType norm_dtype(const ModelTensor& norm) {
-  return norm.stored_type == GgmlType::BF16  ? DType::BF16
-         : norm.stored_type == GgmlType::F16 ? DType::F16
-                                             : DType::F32;
-}
-
 /// Mean squares of a mapping's input columns; and of the square of a token's largest input, from above.
 struct InputMoments {
   std::vector<double> mean_square;
@@ -163,7 +154,8 @@ std::vector<float> scales_as_stored(const ModelSource& source, const SmoothMappi
   const ModelTensor& norm = *source.find(mapping.source);
   std::vector<float> values(norm.elements());
   source.read_rows(norm, 0, norm.rows(), RowOrder::hugging_face, values);
-  return scales_of_stored_norm(values, scales, norm_dtype(norm), norm.offset);
+  return scales_of_stored_norm(values, scales, plain_dtype(norm.stored_type).value_or(DType::F32),
+                               norm.offset);
 }
 
 Scalings fold_choices(const ModelSpec& spec, const std::vector<SmoothMapping>& mappings,

@@ -8,7 +8,6 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
-#include "llmq/embedded/texts.hpp"
 #include "llmq/pipeline/samples.hpp"
 
 #include "pipeline/layer_statistics.hpp"
@@ -25,7 +24,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t kAnalysisCtx = 512;
 // Scales are fitted to many short samples: many texts, and states that fit beside a layer.
 constexpr std::uint64_t kSearchCtx = 128;
-constexpr std::uint64_t kManySamples = std::uint64_t{1} << 20;
 constexpr std::size_t kFitSamples = 256, kHeldOutSamples = kHeldOutTokens / kSearchCtx;
 
 double seconds_since(Clock::time_point start) {
@@ -47,14 +45,8 @@ void thin_out(std::vector<std::vector<TokenId>>& samples, std::size_t most) {
 
 SearchSamples search_samples(const StageContext& context, const ModelSource& source,
                              const QuantizeOptions& options) {
-  const auto tokenizer = make_tokenizer(source.vocabulary());
-  std::optional<std::filesystem::path> data;
-  if (!options.calibration_data.empty()) data = options.calibration_data;
-  const std::uint64_t context_length = source.spec().context_length;
   SearchSamples samples;
-  samples.fitting = make_samples({data, embedded_calibration_text(), "llm-quantize-calibration",
-                                  std::min(kSearchCtx, context_length), kManySamples, context_length},
-                                 *tokenizer, context.log);
+  samples.fitting = calibration_samples(context, source, options, kSearchCtx);
   std::vector<std::vector<TokenId>>& all = samples.fitting.samples;
   samples.held_out = samples.fitting;
   if (all.size() >= 2) {

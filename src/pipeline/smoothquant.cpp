@@ -19,6 +19,7 @@
 #include "pipeline/quantize_run.hpp"
 #include "pipeline/run_figures.hpp"
 #include "pipeline/run_imatrix.hpp"
+#include "pipeline/safetensors_directory.hpp"
 #include "pipeline/smooth_stage.hpp"
 #include "pipeline/w8a8_directory.hpp"
 #include "pipeline/w8a8_plan.hpp"
@@ -38,7 +39,7 @@ struct Preparation {
   std::string fingerprint;
   KeptWeights kept;
   W8a8Plan plan;
-  std::vector<SmallFile> companions;
+  NamedTexts companions;
   CheckpointOptions checkpoints;
   std::uint64_t memory_bytes = 0;
 };
@@ -118,14 +119,7 @@ QuantizeResult describe(const Preparation& made, const fs::path& output) {
   result.format = "smoothquant";
   result.output_path = output;
   result.level = kLevel;
-  result.head_bytes = made.plan.head_bytes;
-  for (const SmallFile& file : made.companions) result.head_bytes += file.bytes.size();
-  result.file_bytes = made.plan.file_bytes - made.plan.head_bytes + result.head_bytes;
-  result.original_bytes = made.source->stored_bytes();
-  result.original_dtype = made.source->spec().torch_dtype;
-  result.compression_ratio =
-      static_cast<double>(result.file_bytes) / static_cast<double>(result.original_bytes);
-  result.layers = made.source->spec().n_layers;
+  describe_directory(*made.source, made.plan.layout, made.companions, result);
   result.units = made.plan.units.size();
   result.memory_plan_bytes = made.memory_bytes;
   std::uint64_t bytes = 0, weights = 0;
@@ -156,16 +150,8 @@ JobIdentity identify(const QuantizeOptions& options, const Preparation& made, co
   identity.add("alpha", options.smoothquant->alpha ? fmt::format("{}", *options.smoothquant->alpha) : "auto");
   const SmoothedSource source(*made.source, smoothed.scalings);
   identity.add("scales", "sha256:" + Int8Source(source, smoothed.input_scales).fingerprint());
-  Sha256 files;
-  for (const SmallFile& file : made.companions) files.field(file.name).field(file.bytes);
-  for (const SafetensorsShard& shard : made.plan.layout.shards) files.field(shard.head);
-  identity.add("files", "sha256:" + files.hex());
+  identity.add("files", hash_of_heads(made.plan.layout, made.companions));
   return identity;
-}
-
-bool can_resume(const Error& error) {
-  return error.code() == ExitCode::interrupted || error.code() == ExitCode::general ||
-         error.code() == ExitCode::out_of_memory;
 }
 
 }  // namespace
@@ -182,34 +168,15 @@ QuantizeResult run_smoothquant(const StageContext& context, const QuantizeOption
 
   const SmoothedModel smoothed =
       smooth_model(context, options, *made.source, made.kept, made.checkpoints, *result.smoothquant);
-  fs::path partial = output;
-  partial += ".partial";
+  const fs::path partial = partial_directory(output);
   const JobIdentity identity = identify(options, made, smoothed);
   JobDirectory job(context, made.checkpoints, identity,
                    options.assembly == Assembly::gather ? DirectoryUse::root_only : DirectoryUse::all_ranks);
-  context.comm.together("check disk space", [&] {
-    if (!context.comm.is_root()) return;
-    require_disk({partial}, result.file_bytes);
-    fs::create_directory(partial);
-  });
   W8a8Run run(context, *made.source, smoothed, made.plan, job, partial, options.assembly);
-  try {
-    run.execute();
-    context.comm.together("publish the directory", [&] {
-      if (context.comm.is_root()) publish_w8a8(partial, made.plan, made.companions, output);
-    });
-  } catch (const Error& error) {
-    if (context.comm.is_root() && !(job.enabled() && can_resume(error))) {
-      run.discard();
-      job.remove();
-    }
-    throw;
-  }
-  job.remove();
-  add_run_figures(context, run.output(), result);
-  result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  context.log.status(fmt::format("Complete: {} ({}, {:.2f} bpw)", output.string(),
-                                 format_size(result.file_bytes), result.effective_bpw));
+  write_directory(
+      context, job, partial, result.file_bytes, run.output(), [&] { run.execute(); },
+      [&] { publish_w8a8(partial, made.plan, made.companions, output); });
+  finish_run(context, run.output(), start, result);
   return result;
 }
 

@@ -1,17 +1,17 @@
 #include "pipeline/w8a8_directory.hpp"
 
-#include <algorithm>
-#include <set>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
+#include "llmq/core/model_files.hpp"
 #include "llmq/core/text.hpp"
 #include "llmq/pipeline/output_place.hpp"
 #include "llmq/pipeline/quantize.hpp"
+
+#include "pipeline/safetensors_directory.hpp"
 
 namespace llmq {
 namespace {
@@ -21,22 +21,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMaxSmallFile = std::uint64_t{256} << 20;
 constexpr const char* kConfig = "config.json";
-constexpr const char* kCompanions[] = {"generation_config.json",
-                                       "tokenizer.json",
-                                       "tokenizer.model",
-                                       "tokenizer_config.json",
-                                       "special_tokens_map.json",
-                                       "added_tokens.json",
-                                       "vocab.json",
-                                       "merges.txt",
-                                       "chat_template.jinja",
-                                       "chat_template.json",
-                                       "LICENSE",
-                                       "LICENSE.txt",
-                                       "LICENSE.md",
-                                       "NOTICE",
-                                       "NOTICE.txt",
-                                       "USE_POLICY.md"};
 
 /// Of experts an expression for all of them: "re:model\\.layers\\.0\\.mlp\\.experts\\.\\d+\\.up_proj".
 std::string pattern_of(const std::string& module) {
@@ -62,52 +46,35 @@ std::vector<std::string> ignored_modules(const W8a8Plan& plan) {
   return modules;
 }
 
-/// A directory that a run like this one has made, or an empty one.
-bool is_replaceable(const fs::path& directory) {
-  if (!fs::is_directory(directory)) return false;
-  if (fs::is_empty(directory)) return true;
-  return fs::is_regular_file(directory / kConfig) &&
-         is_compressed_tensors(read_file(directory / kConfig, kMaxSmallFile));
-}
-
 }  // namespace
 
-std::vector<SmallFile> companion_files(const fs::path& model, const W8a8Plan& plan,
-                                       ActivationScales activations) {
+NamedTexts companion_files(const fs::path& model, const W8a8Plan& plan, ActivationScales activations) {
   const std::string text =
       read_file(model / kConfig, kMaxSmallFile, static_cast<int>(ExitCode::model_not_found));
   Json config = Json::parse(text, nullptr, false);
   if (!config.is_object())
     throw Error(ExitCode::validation, fmt::format("{}: is no JSON object", (model / kConfig).string()));
   config["quantization_config"] = w8a8_config(activations, ignored_modules(plan));
-  std::vector<SmallFile> files = {{kConfig, config.dump(2) + "\n"}};
+  NamedTexts files = {{kConfig, config.dump(2) + "\n"}};
   if (!plan.layout.index.empty()) files.push_back({"model.safetensors.index.json", plan.layout.index});
-  for (const char* name : kCompanions) {
-    if (fs::is_regular_file(model / name)) files.push_back({name, read_file(model / name, kMaxSmallFile)});
+  for (const std::string_view name : kModelCompanions) {
+    if (fs::is_regular_file(model / name))
+      files.push_back({std::string(name), read_file(model / name, kMaxSmallFile)});
   }
   return files;
 }
 
 fs::path w8a8_path(const fs::path& model, const fs::path& output_dir, const std::string& name) {
-  if (name.find('/') != std::string::npos || name == "." || name == "..") {
-    throw Error(ExitCode::invalid_arguments, fmt::format("output name \"{}\" must be a plain name", name),
-                "Put the directory above it into --output-dir");
-  }
-  return output_dir / (name.empty() ? model_base_name(model) + "-smoothquant-w8a8" : name);
+  return directory_path(output_dir, name, model_base_name(model) + "-smoothquant-w8a8");
 }
 
 void require_w8a8_place(const fs::path& output, const std::vector<fs::path>& inputs, bool force) {
-  require_output_directory(output, inputs, force, is_replaceable, "a W8A8 directory");
+  require_output_directory(output, inputs, force, is_compressed_tensors, "a W8A8 directory");
 }
 
-void publish_w8a8(const fs::path& partial, const W8a8Plan& plan, const std::vector<SmallFile>& files,
+void publish_w8a8(const fs::path& partial, const W8a8Plan& plan, const NamedTexts& files,
                   const fs::path& output) {
-  std::set<std::string> ours;
-  for (const SafetensorsShard& shard : plan.layout.shards) ours.insert(shard.file_name);
-  for (const auto& entry : fs::directory_iterator(partial)) {
-    if (!ours.contains(entry.path().filename().string())) fs::remove_all(entry.path());
-  }
-  for (const SmallFile& file : files) write_file_atomically(partial / file.name, file.bytes);
+  complete_directory(partial, plan.layout, files);
   const std::vector<std::string> problems = check_w8a8_directory(partial);
   if (!problems.empty())
     throw InternalError(fmt::format("the written directory is not sound: {}", join_some(problems)));

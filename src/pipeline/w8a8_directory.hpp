@@ -7,21 +7,17 @@
 #include <vector>
 
 #include "llmq/formats/compressed_tensors.hpp"
+#include "llmq/model/hf_files.hpp"
 
 #include "pipeline/w8a8_plan.hpp"
 
 namespace llmq {
 
-struct SmallFile {
-  std::string name;
-  std::string bytes;
-};
-
 /// What the directory gets beside its weights, read from the model's: config.json with the quantization
 /// added, tokenizer, generation settings, licence, and the index of several shards.
 /// @throws Error(validation) for a configuration that is no object.
-std::vector<SmallFile> companion_files(const std::filesystem::path& model, const W8a8Plan& plan,
-                                       ActivationScales activations);
+NamedTexts companion_files(const std::filesystem::path& model, const W8a8Plan& plan,
+                           ActivationScales activations);
 
 /// "MODEL-smoothquant-w8a8" in `output_dir`, or `name`. @throws Error(invalid_arguments) for a name that is
 /// no plain one.
@@ -37,7 +33,7 @@ void require_w8a8_place(const std::filesystem::path& output, const std::vector<s
 /// Local: writes the small files beside the finished weights in `partial`, removes what an earlier run may
 /// have left there, checks all of it as a reader would, and gives it its name. What had the name before is
 /// removed.
-void publish_w8a8(const std::filesystem::path& partial, const W8a8Plan& plan,
-                  const std::vector<SmallFile>& files, const std::filesystem::path& output);
+void publish_w8a8(const std::filesystem::path& partial, const W8a8Plan& plan, const NamedTexts& files,
+                  const std::filesystem::path& output);
 
 }  // namespace llmq

@@ -16,15 +16,9 @@ constexpr std::uint64_t kUnitElems = std::uint64_t{1} << 20;
 constexpr std::string_view kWeight = ".weight";
 
 DType stored_dtype(const ModelTensor& tensor) {
-  switch (tensor.stored_type) {
-    case GgmlType::F16:
-      return DType::F16;
-    case GgmlType::BF16:
-    case GgmlType::I8:  // codes of an earlier W8A8 directory that are not coded again
-      return DType::BF16;
-    default:
-      return DType::F32;
-  }
+  if (tensor.stored_type == GgmlType::I8)
+    return DType::BF16;  // codes of an earlier directory, not coded again
+  return plain_dtype(tensor.stored_type).value_or(DType::F32);
 }
 
 /// "model.layers.0.mlp.up_proj.weight" -> "model.layers.0.mlp.up_proj".
@@ -34,12 +28,6 @@ std::string module_of(const std::string& weight) { return weight.substr(0, weigh
 std::vector<std::uint64_t> shape_of(const ModelTensor& tensor) {
   if (tensor.n_dims == 1) return {tensor.ne[0]};
   return {tensor.ne[1], tensor.ne[0]};
-}
-
-std::string name_of_expert(const std::string& pattern, std::uint64_t expert) {
-  const auto at = pattern.find("{}");
-  return at == std::string::npos ? pattern
-                                 : pattern.substr(0, at) + std::to_string(expert) + pattern.substr(at + 2);
 }
 
 class Planner {
@@ -52,10 +40,6 @@ class Planner {
       if (!tensor.source_name.empty()) add_tensor(tensor);  // others are made, not stored
     }
     plan_.layout = plan_safetensors(plan_.entries, shard_bytes);
-    for (const SafetensorsShard& shard : plan_.layout.shards) {
-      plan_.file_bytes += shard.file_bytes;
-      plan_.head_bytes += shard.head.size();
-    }
     for (std::uint32_t i = 0; i < plan_.tensors.size(); ++i) cut_units(i);
     return std::move(plan_);
   }
@@ -114,19 +98,11 @@ class Planner {
 };
 
 DType kept_dtype(const TypeRule& rule) {
-  switch (rule.type) {
-    case GgmlType::F32:
-      return DType::F32;
-    case GgmlType::F16:
-      return DType::F16;
-    case GgmlType::BF16:
-      return DType::BF16;
-    default:
-      throw Error(ExitCode::invalid_arguments,
-                  fmt::format("--tensor-type {}={}: a weight of a W8A8 directory is I8, BF16, F16 or F32",
-                              rule.pattern, type_name(rule.type)),
-                  "Give one of BF16, F16 and F32 for weights that shall not become I8");
-  }
+  if (const std::optional<DType> plain = plain_dtype(rule.type)) return *plain;
+  throw Error(ExitCode::invalid_arguments,
+              fmt::format("--tensor-type {}={}: a weight of a W8A8 directory is I8, BF16, F16 or F32",
+                          rule.pattern, type_name(rule.type)),
+              "Give one of BF16, F16 and F32 for weights that shall not become I8");
 }
 
 }  // namespace

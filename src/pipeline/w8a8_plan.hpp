@@ -41,8 +41,6 @@ struct W8a8Plan {
   std::vector<W8a8Tensor> tensors;
   std::vector<W8a8Unit> units;
   std::vector<OutputUnit> outputs;  ///< of the units: values, then scales of the rows, then of the input
-  std::uint64_t file_bytes = 0;     ///< of all files with tensors
-  std::uint64_t head_bytes = 0;     ///< of these, before the tensors
   std::uint64_t chunk_elems = 0;    ///< weights of the largest unit
 };
 

@@ -20,12 +20,11 @@ class W8a8Run {
  public:
   /// @param partial  the directory while it is unfinished; must exist where this rank writes
   W8a8Run(const StageContext& context, const ModelSource& source, const SmoothedModel& smoothed,
-          const W8a8Plan& plan, const JobDirectory& job, std::filesystem::path partial, Assembly assembly);
+          const W8a8Plan& plan, const JobDirectory& job, const std::filesystem::path& partial,
+          Assembly assembly);
 
   /// Collective: the files with tensors, as UnitOutput makes them.
   void execute();
-  /// Local, after a failure that no resume can mend: removes the directory, if it is this run's.
-  void discard() noexcept;
   const UnitOutput& output() const noexcept { return output_; }
 
  private:
@@ -35,14 +34,11 @@ class W8a8Run {
   };
 
   void make_unit(std::uint32_t index, Scratch& scratch, std::span<std::byte> bytes);
-  void copy_rows(const W8a8Tensor& tensor, std::uint64_t first_row, const std::vector<float>& values,
-                 std::span<std::byte> out) const;
 
   const StageContext& context_;
   const W8a8Plan& plan_;
   const SmoothedModel& model_;
   SmoothedSource smoothed_;
-  std::filesystem::path partial_;
   UnitOutput output_;
 };
 

@@ -17,6 +17,8 @@ std::string role_of(const std::string& name) {
 
 }  // namespace
 
+std::string bias_of(const std::string& weight) { return weight.substr(0, weight.rfind('.')) + ".bias"; }
+
 std::string SmoothMapping::name() const {
   std::vector<std::string> roles;
   for (const std::string& weight : balance) roles.push_back(role_of(weight));

@@ -20,9 +20,6 @@ void multiply(std::vector<float>& into, const std::vector<float>& by) {
   for (std::size_t i = 0; i < by.size(); ++i) into[i] *= by[i];
 }
 
-/// "blk.0.attn_v.weight" -> "blk.0.attn_v.bias".
-std::string bias_of(const std::string& weight) { return weight.substr(0, weight.rfind('.')) + ".bias"; }
-
 }  // namespace
 
 void fold(const SmoothMapping& mapping, const ModelSpec& spec, const std::vector<float>& scales,

@@ -9,6 +9,8 @@
 #include <span>
 #include <string_view>
 
+#include "llmq/core/dtype.hpp"
+
 namespace llmq {
 
 /// Tensor type ids as stored in GGUF files. Ids that were removed from the format are absent on purpose.
@@ -78,5 +80,10 @@ std::uint64_t row_bytes(GgmlType type, std::uint64_t row_elems);
 
 /// 8 x bytes / weights, e.g. 4.5 for Q4_K.
 double bits_per_weight(GgmlType type);
+
+/// F32, F16 and BF16 as a number format; nothing for other types.
+std::optional<DType> plain_dtype(GgmlType type) noexcept;
+/// F32, F16, BF16 and I8 as a type of blocks. @throws InternalError for others.
+GgmlType block_type_of(DType type);
 
 }  // namespace llmq

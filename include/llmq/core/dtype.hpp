@@ -30,6 +30,8 @@ enum class DType : std::uint8_t {
 
 std::string_view dtype_name(DType type) noexcept;
 std::size_t dtype_bytes(DType type) noexcept;
+/// "bfloat16", as configurations say F32, F16 and BF16. @throws InternalError for others.
+std::string_view torch_dtype_name(DType type);
 inline bool is_weight_dtype(DType type) noexcept {
   return type == DType::F32 || type == DType::F16 || type == DType::BF16;
 }

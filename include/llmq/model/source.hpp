@@ -42,6 +42,9 @@ struct ModelTensor {
   std::uint64_t bytes_as(GgmlType type) const { return row_bytes(type, row_elems()) * rows(); }
 };
 
+/// "experts.{}.w1.weight" of expert 3 -> "experts.3.w1.weight"; a name without "{}" is every expert's.
+std::string name_of_expert(std::string_view pattern, std::uint64_t expert);
+
 class ModelSource {
  public:
   virtual ~ModelSource() = default;

@@ -17,12 +17,18 @@ void require_output_place(const std::filesystem::path& output,
                           const std::vector<std::filesystem::path>& inputs, std::string_view option);
 
 /// Local (rank 0's business). The same for a directory; makes the one above it if it is missing.
-/// @param replaceable  whether what stands there is of the kind that is to be written, "a W8A8 directory"
-/// @throws Error(invalid_arguments): not writable, there already and no `force`, not replaceable, or one that
-/// is or holds an input.
+/// @param is_ours  whether the config.json of what stands there says that it is of the kind that is to be
+/// written, "a W8A8 directory"
+/// @throws Error(invalid_arguments): not writable, there already and no `force`, another kind and not
+/// empty, or one that is or holds an input.
 void require_output_directory(const std::filesystem::path& output,
                               const std::vector<std::filesystem::path>& inputs, bool force,
-                              const std::function<bool(const std::filesystem::path&)>& replaceable,
+                              const std::function<bool(std::string_view config)>& is_ours,
                               std::string_view kind);
+
+/// `output_dir`/`name`, or `otherwise` for an empty one.
+/// @throws Error(invalid_arguments) for a name that is no plain one.
+std::filesystem::path directory_path(const std::filesystem::path& output_dir, const std::string& name,
+                                     const std::string& otherwise);
 
 }  // namespace llmq

@@ -32,6 +32,9 @@ struct SmoothMapping {
   std::string name() const;
 };
 
+/// "blk.0.attn_v.weight" -> "blk.0.attn_v.bias".
+std::string bias_of(const std::string& weight);
+
 /// All mappings of a dense decoder, layer by layer: attention norm, value, ffn norm, up. Without norms before
 /// attention and MLP (OLMo 2) nothing can be folded into what they take in.
 std::vector<SmoothMapping> smooth_mappings(const ModelSpec& spec);

@@ -18,13 +18,7 @@ std::vector<TensorRule> tensor_rules(const ModelSpec& spec) {
   return decoder_rules(spec, style);
 }
 
-void read_config(const ConfigReader& config, ModelSpec&) {
-  if (config.flag_or("use_sliding_window", false)) {
-    throw Error(ExitCode::unsupported_conversion,
-                config.path() + ": use_sliding_window is not supported for this architecture",
-                "Set it to false: contexts below the window are the same");
-  }
-}
+void read_config(const ConfigReader& config, ModelSpec&) { config.refuse_sliding_window(); }
 
 void write_config(const ModelSpec&, nlohmann::ordered_json& config) { config["use_sliding_window"] = false; }
 

@@ -17,11 +17,7 @@ void read_config(const ConfigReader& config, ModelSpec& spec) {
   spec.qk_norm = QkNorm::head;
   // The reference implementation has heads of 128 where the configuration names no size.
   if (!spec.explicit_head_dim) spec.head_dim = 128, spec.explicit_head_dim = true;
-  if (config.flag_or("use_sliding_window", false)) {
-    throw Error(ExitCode::unsupported_conversion,
-                config.path() + ": use_sliding_window is not supported for this architecture",
-                "Set it to false: contexts below the window are the same");
-  }
+  config.refuse_sliding_window();
 }
 
 void read_gguf(const GgufMetadata&, ModelSpec& spec) { spec.qk_norm = QkNorm::head; }

@@ -34,7 +34,7 @@ void read_experts(const ConfigReader& config, bool normed_shares, ModelSpec& spe
   if (config.count_or("decoder_sparse_step", 1) != 1) refuse(config, "decoder_sparse_step above 1");
   if (config.has("mlp_only_layers") && !config.at("mlp_only_layers").empty())
     refuse(config, "mlp_only_layers");
-  if (config.flag_or("use_sliding_window", false)) refuse(config, "use_sliding_window");
+  config.refuse_sliding_window();
 }
 
 void read_qwen2(const ConfigReader& config, ModelSpec& spec) {

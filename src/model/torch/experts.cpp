@@ -8,18 +8,19 @@ namespace llmq::torch_pass {
 namespace {
 
 /// Logits of one token become the shares of its experts, 0 for those it is not given to.
-void choose(const ExpertShape& shape, std::span<const float> logits, std::span<float> shares) {
+void choose(const ExpertShape& shape, std::span<const float> logits, std::span<float> shares,
+            std::vector<std::uint32_t>& order) {
   const float top = *std::max_element(logits.begin(), logits.end());
   double all = 0;
   for (std::size_t e = 0; e < logits.size(); ++e) {
     shares[e] = static_cast<float>(std::exp(static_cast<double>(logits[e]) - static_cast<double>(top)));
     all += static_cast<double>(shares[e]);
   }
-  std::vector<std::size_t> order(logits.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
+  order.resize(logits.size());
+  std::iota(order.begin(), order.end(), std::uint32_t{0});
   // Equal ones in their order: the choice does not hang on how a library sorts.
   std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
+                   [&](std::uint32_t a, std::uint32_t b) { return logits[a] > logits[b]; });
   double chosen = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
     if (i >= shape.used) shares[order[i]] = 0;
@@ -54,7 +55,7 @@ void add_experts(const LayerShape& shape, const Layer& layer, const float* x, st
            {scratch.logits.data(), rows, experts.experts, experts.experts}, Product::replace);
   for (std::size_t row = 0; row < rows; ++row)
     choose(experts, std::span(scratch.logits).subspan(row * experts.experts, experts.experts),
-           std::span(scratch.shares).subspan(row * experts.experts, experts.experts));
+           std::span(scratch.shares).subspan(row * experts.experts, experts.experts), scratch.order);
   LayerShape of_expert = shape;
   of_expert.ffn = ffn;
   for (std::size_t expert = 0; expert < experts.experts; ++expert) {

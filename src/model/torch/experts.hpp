@@ -18,6 +18,7 @@ namespace llmq::torch_pass {
 struct ExpertScratch {
   std::vector<float> logits;                    // [rows, experts]
   std::vector<float> shares;                    // [rows, experts], 0: not used
+  std::vector<std::uint32_t> order;             // experts of a token, largest logit first
   std::vector<std::uint32_t> tokens;            // rows of one expert
   std::vector<float> x, gate_up, activated, y;  // of one expert
 };
