@@ -81,22 +81,8 @@ JobIdentity identify(const AnalyzeOptions& options, const std::string& model, co
   identity.add("data", samples.dataset_hash);
   identity.add("samples", std::to_string(samples.samples.size()));
   identity.add("ctx", std::to_string(samples.ctx));
+  if (options.moe_all_experts) identity.add("experts see", "all tokens");
   return identity;
-}
-
-/// @throws Error(unsupported_conversion) for what layers of experts have not.
-void refuse_experts(const AnalyzeOptions& options, const ModelSpec& spec) {
-  if (spec.n_experts == 0) return;
-  if (row_of(options.method).needs_gradient) {
-    throw Error(
-        ExitCode::unsupported_conversion,
-        fmt::format("--method {}: gradients of experts are not supported", row_of(options.method).name),
-        "Use --method activation");
-  }
-  if (options.identify_super_weights) {
-    throw Error(ExitCode::unsupported_conversion, "--identify-super-weights is not supported for experts",
-                "Leave it out");
-  }
 }
 
 /// What is known before the pass, on every rank.
@@ -116,7 +102,8 @@ AnalyzePlan make_plan(const StageContext& context, const AnalyzeOptions& options
   AnalyzePlan plan;
   context.comm.together("plan", [&] {
     plan.source = open_model(options.model);
-    refuse_experts(options, plan.source->spec());
+    if (options.moe_all_experts && plan.source->spec().n_experts == 0)
+      context.log.warn("--moe-all-experts changes nothing: this model has no experts");
     if (context.comm.is_root()) require_analyze_output(options, result.output_path);
     plan.tokenizer = make_tokenizer(plan.source->vocabulary());
     plan.samples = make_samples({options.data, embedded_calibration_text(), "llm-quantize-calibration",

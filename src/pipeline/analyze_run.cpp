@@ -39,6 +39,7 @@ AnalyzeRun::AnalyzeRun(const StageContext& context, const ModelSource& source, c
       job_(job),
       options_(options.checkpoints),
       method_(options.method),
+      watched_(options.moe_all_experts ? ExpertTokens::all : ExpertTokens::given),
       row_(context.comm.split(static_cast<int>(grid.sample_group), static_cast<int>(grid.layer_group))),
       pass_(make_forward_pass(source.spec())),
       loader_(make_weight_loader(source)),
@@ -114,7 +115,7 @@ void AnalyzeRun::check_state(std::uint64_t sample, std::span<const float> state,
 
 void AnalyzeRun::run_forward(std::uint64_t sample, std::uint32_t layer, const LayerWeights& weights,
                              std::span<float> hidden, LayerStatistics& into) {
-  pass_->run_layer(weights, hidden, [&](const MatmulRows& rows) {
+  const auto observer = [&](const MatmulRows& rows) {
     const std::int64_t start = thread_cpu_nanoseconds();
     try {
       into.input(rows).add_sample(rows.x);
@@ -126,7 +127,8 @@ void AnalyzeRun::run_forward(std::uint64_t sample, std::uint32_t layer, const La
                   kCheckWeights);
     }
     statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
-  });
+  };
+  pass_->run_layer(weights, hidden, observer, {}, watched_);
   // All inputs were sound: what is not comes from the last product.
   check_state(sample, hidden,
               fmt::format("layer {}: blk.{}.{}", layer, layer, layer_weights(source_.spec()).back().name));

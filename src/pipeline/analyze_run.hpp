@@ -141,6 +141,7 @@ class AnalyzeRun {
   const JobDirectory& job_;
   CheckpointOptions options_;
   ImportanceMethod method_;
+  ExpertTokens watched_;
   Communicator row_;  ///< the ranks of this sample group, by layer group
   std::unique_ptr<ForwardPass> pass_;
   WeightLoader loader_;

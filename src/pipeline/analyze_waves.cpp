@@ -34,26 +34,25 @@ void AnalyzeRun::go_back(std::uint64_t sample, std::uint32_t layer, const LayerW
   if (layer == 0) embed_tokens(source_, samples_.samples[sample], embedded);
   const std::vector<float>& input = layer == 0 ? embedded : state(sample, layer);
   std::vector<float>& gradient = state(sample, n_layers());
-  const std::span<const LayerWeight> names = layer_weights(source_.spec());
-  std::vector<SensitivitySample> values(names.size());
+  std::vector<SensitivitySample> values(into.sensitivities());
   pass_->backward_layer(weights, input, gradient, [&](const GradientTile& tile) {
     const std::int64_t start = thread_cpu_nanoseconds();
-    const auto row = std::find_if(names.begin(), names.end(),
-                                  [&](const LayerWeight& weight) { return weight.name == tile.weight; });
-    if (row == names.end()) throw InternalError("gradient of an unknown weight");
-    values[static_cast<std::size_t>(row - names.begin())].add_rows(
+    values[into.sensitivity_slot(tile.weight, tile.expert)].add_rows(
         method_, tile.first_row, tile.out_features, tile.in_features, tile.weights, tile.gradient);
     statistics_nanoseconds_ += thread_cpu_nanoseconds() - start;
   });
   check_state(sample, gradient, fmt::format("the gradient before layer {}", layer));
   for (std::size_t i = 0; i < values.size(); ++i) {
     try {
-      into.sensitivity(i).add_sample(values[i]);
+      if (values[i].untouched() && into.sensitivity_is_of_expert(i))
+        into.sensitivity(i).add_sample_without();
+      else
+        into.sensitivity(i).add_sample(values[i]);
     } catch (const Error& error) {
       if (error.code() != ExitCode::importance) throw;
       throw Error(
           ExitCode::importance,
-          fmt::format("gradient of blk.{}.{}, sample {}: {}", layer, names[i].name, sample, error.what()),
+          fmt::format("gradient of {}, sample {}: {}", into.sensitivity_name(layer, i), sample, error.what()),
           error.suggestion());
     }
   }

@@ -1,5 +1,7 @@
 #include "pipeline/layer_statistics.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
@@ -57,23 +59,22 @@ void append(const InputAccumulator& total, ImatrixEntry& entry) {
   entry.counts.push_back(total.count);
 }
 
-/// @param heads  whose rows GGUF keeps in another order than they came; 0: none
-Sensitivity to_sensitivity(const SensitivityAccumulator& total, std::uint32_t heads) {
-  Sensitivity values;
-  values.samples = total.samples;
+/// Adds one matrix.  @param heads  whose rows GGUF keeps in another order than they came; 0: none
+void append(const SensitivityAccumulator& total, std::uint32_t heads, Sensitivity& into) {
+  into.samples = total.samples;
   Int128 sum = 0;
   for (const Int128 column : total.columns) {
-    values.columns.push_back(from_fixed(column, kSensitivityFractionBits));
+    into.columns.push_back(from_fixed(column, kSensitivityFractionBits));
     sum = add_fixed(sum, column);
   }
-  values.scores = {from_fixed(sum, kSensitivityFractionBits) / static_cast<double>(total.columns.size())};
+  into.scores.push_back(from_fixed(sum, kSensitivityFractionBits) /
+                        static_cast<double>(total.columns.size()));
   const std::uint64_t head_rows = heads == 0 ? 0 : total.rows.size() / heads;
   for (std::uint64_t row = 0; row < total.rows.size(); ++row) {
     const std::uint64_t from =
         heads == 0 ? row : row / head_rows * head_rows + gguf_row_to_hf(row % head_rows, head_rows / 2);
-    values.rows.push_back(from_fixed(total.rows[from], kSensitivityFractionBits));
+    into.rows.push_back(from_fixed(total.rows[from], kSensitivityFractionBits));
   }
-  return values;
 }
 
 [[noreturn]] void sizes_differ() { throw Error(ExitCode::checkpoint, "sizes do not fit this run"); }
@@ -109,7 +110,8 @@ std::size_t weight_rows(const ModelSpec& spec, const LayerWeight& weight) {
   if (weight.name == "attn_q.weight") return q_rows;
   if (weight.name == "attn_qkv.weight") return q_rows + 2 * kv_rows;
   if (weight.input == MatmulInput::attention) return kv_rows;
-  const std::size_t ffn = std::size_t{spec.intermediate_size} * (spec.fused_gate_up ? 2 : 1);
+  if (weight.input == MatmulInput::experts) return spec.expert_ffn;
+  const std::size_t ffn = std::size_t{spec.common_ffn()} * (spec.fused_gate_up ? 2 : 1);
   return weight.input == MatmulInput::ffn ? ffn : spec.hidden_size;
 }
 
@@ -122,9 +124,29 @@ LayerStatistics::LayerStatistics(const ModelSpec& spec, ImportanceMethod method)
     inputs_.emplace_back(input_width(spec, MatmulInput::experts_down));
   }
   if (!row_of(method).needs_gradient) return;
-  if (experts_ > 0) throw InternalError("no gradients of experts");
-  for (const LayerWeight& weight : weights_)
-    sensitivities_.emplace_back(input_width(spec, weight.input), weight_rows(spec, weight));
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    const SensitivityAccumulator none(input_width(spec, weights_[i].input), weight_rows(spec, weights_[i]));
+    const std::uint32_t matrices = is_of_experts(weights_[i]) ? experts_ : 1;
+    for (std::uint32_t expert = 0; expert < matrices; ++expert) sensitivities_.push_back({i, expert, none});
+  }
+}
+
+std::size_t LayerStatistics::sensitivity_slot(std::string_view weight, std::uint32_t expert) const {
+  const auto slot =
+      std::find_if(sensitivities_.begin(), sensitivities_.end(), [&](const MatrixSensitivity& matrix) {
+        return matrix.expert == expert && weights_[matrix.weight].name == weight;
+      });
+  if (slot == sensitivities_.end()) throw InternalError("gradient of an unknown weight");
+  return static_cast<std::size_t>(slot - sensitivities_.begin());
+}
+
+bool LayerStatistics::sensitivity_is_of_expert(std::size_t slot) const {
+  return is_of_experts(weights_[sensitivities_.at(slot).weight]);
+}
+
+std::string LayerStatistics::sensitivity_name(std::uint32_t layer, std::size_t slot) const {
+  const std::string name = weight_name(layer, weights_[sensitivities_.at(slot).weight]);
+  return sensitivity_is_of_expert(slot) ? fmt::format("{}.{}", name, sensitivities_[slot].expert) : name;
 }
 
 std::size_t LayerStatistics::slot(MatmulInput which, std::uint32_t expert) noexcept {
@@ -160,12 +182,13 @@ std::vector<double> LayerStatistics::mean_squares(const LayerWeight& weight) con
 
 void LayerStatistics::add(const LayerStatistics& other) {
   for (std::size_t i = 0; i < inputs_.size(); ++i) inputs_[i].add(other.inputs_.at(i));
-  for (std::size_t i = 0; i < sensitivities_.size(); ++i) sensitivities_[i].add(other.sensitivities_.at(i));
+  for (std::size_t i = 0; i < sensitivities_.size(); ++i)
+    sensitivities_[i].values.add(other.sensitivities_.at(i).values);
 }
 
 void LayerStatistics::clear() {
   for (InputAccumulator& input : inputs_) input.clear();
-  for (SensitivityAccumulator& sensitivity : sensitivities_) sensitivity.clear();
+  for (MatrixSensitivity& matrix : sensitivities_) matrix.values.clear();
 }
 
 void LayerStatistics::reduce_to_root(const Communicator& comm, std::uint32_t layer) {
@@ -184,9 +207,11 @@ void LayerStatistics::reduce_to_root(const Communicator& comm, std::uint32_t lay
                         fmt::format("largest inputs of layer {} ({})", layer, name));
   }
   for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
-    sum(std::span(sensitivities_[i].columns), weights_[i].name);
-    sum(std::span(sensitivities_[i].rows), weights_[i].name);
-    sum(std::span<std::uint64_t>(&sensitivities_[i].samples, 1), weights_[i].name);
+    SensitivityAccumulator& values = sensitivities_[i].values;
+    const std::string name = sensitivity_name(layer, i);
+    sum(std::span(values.columns), name);
+    sum(std::span(values.rows), name);
+    sum(std::span<std::uint64_t>(&values.samples, 1), name);
   }
 }
 
@@ -203,10 +228,10 @@ void LayerStatistics::save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) c
                                 {input.count}});
   }
   for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
-    const SensitivityAccumulator& values = sensitivities_[i];
+    const SensitivityAccumulator& values = sensitivities_[i].values;
     if (values.samples == 0) continue;
     checkpoint.sensitivities.push_back(
-        {weight_name(layer, weights_[i]), values.columns, values.rows, values.samples});
+        {sensitivity_name(layer, i), values.columns, values.rows, values.samples});
   }
 }
 
@@ -223,8 +248,8 @@ std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& 
   }
   for (const AnalyzeCheckpoint::SensitivityStat& stat : checkpoint.sensitivities) {
     for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
-      if (stat.name != weight_name(layer, weights_[i])) continue;
-      SensitivityAccumulator& values = sensitivities_[i];
+      if (stat.name != sensitivity_name(layer, i)) continue;
+      SensitivityAccumulator& values = sensitivities_[i].values;
       if (stat.columns.size() != values.columns.size() || stat.rows.size() != values.rows.size())
         sizes_differ();
       values.columns = stat.columns, values.rows = stat.rows, values.samples = stat.samples;
@@ -238,9 +263,10 @@ void LayerStatistics::write(std::uint32_t layer, const ModelSource& source, Imat
   for (std::size_t i = 0; i < weights_.size(); ++i) {
     const std::string name = weight_name(layer, weights_[i]);
     ImatrixEntry entry = entry_of(weights_[i]);
-    if (!sensitivities_.empty()) {
-      const ModelTensor* tensor = source.find(name);
-      entry.sensitivity = to_sensitivity(sensitivities_[i], tensor == nullptr ? 0 : tensor->permuted_heads);
+    const ModelTensor* tensor = source.find(name);
+    for (const MatrixSensitivity& matrix : sensitivities_) {
+      if (matrix.weight == i)
+        append(matrix.values, tensor == nullptr ? 0 : tensor->permuted_heads, entry.sensitivity);
     }
     imatrix.entries[name] = std::move(entry);
   }
@@ -253,8 +279,10 @@ std::uint64_t LayerStatistics::bytes(const ModelSpec& spec, ImportanceMethod met
            (input_width(spec, MatmulInput::experts) + input_width(spec, MatmulInput::experts_down));
   total *= 3 * sizeof(Int128) + sizeof(float);
   if (!row_of(method).needs_gradient) return total;
-  for (const LayerWeight& weight : layer_weights(spec))
-    total += sizeof(Int128) * (input_width(spec, weight.input) + weight_rows(spec, weight));
+  for (const LayerWeight& weight : layer_weights(spec)) {
+    const std::uint64_t matrices = is_of_experts(weight) ? spec.n_experts : 1;
+    total += matrices * sizeof(Int128) * (input_width(spec, weight.input) + weight_rows(spec, weight));
+  }
   return total;
 }
 

@@ -31,7 +31,7 @@ std::span<const LayerWeight> layer_weights(const ModelSpec& spec) noexcept;
 inline bool is_of_experts(const LayerWeight& weight) noexcept {
   return weight.input == MatmulInput::experts || weight.input == MatmulInput::experts_down;
 }
-/// in_features of an input; rows of a weight of all tokens.
+/// in_features of an input; rows of a weight, or of one expert's matrix.
 std::size_t input_width(const ModelSpec& spec, MatmulInput input);
 std::size_t weight_rows(const ModelSpec& spec, const LayerWeight& weight);
 
@@ -44,8 +44,14 @@ class LayerStatistics {
   InputAccumulator& input(const MatmulRows& rows) { return inputs_.at(slot(rows.input, rows.expert)); }
   /// Mean squares of the columns that a weight reads; of experts over all tokens of all of them.
   std::vector<double> mean_squares(const LayerWeight& weight) const;
-  /// By index in layer_weights.
-  SensitivityAccumulator& sensitivity(std::size_t weight) { return sensitivities_.at(weight); }
+  // Sensitivities stand in the order of layer_weights, those of a weight of experts by expert.
+  std::size_t sensitivities() const noexcept { return sensitivities_.size(); }
+  SensitivityAccumulator& sensitivity(std::size_t slot) { return sensitivities_.at(slot).values; }
+  /// @param weight  GGUF name below "blk.N."
+  std::size_t sensitivity_slot(std::string_view weight, std::uint32_t expert) const;
+  bool sensitivity_is_of_expert(std::size_t slot) const;
+  /// "blk.0.ffn_up.weight", with the expert's number behind it.
+  std::string sensitivity_name(std::uint32_t layer, std::size_t slot) const;
 
   void add(const LayerStatistics& other);
   void clear();
@@ -70,10 +76,17 @@ class LayerStatistics {
   static std::string input_name(std::uint32_t layer, std::size_t slot);
   ImatrixEntry entry_of(const LayerWeight& weight) const;
 
+  /// Of one matrix.
+  struct MatrixSensitivity {
+    std::size_t weight;  ///< index in layer_weights
+    std::uint32_t expert;
+    SensitivityAccumulator values;
+  };
+
   std::vector<InputAccumulator> inputs_;  ///< by slot
   std::uint32_t experts_ = 0;
   std::span<const LayerWeight> weights_;
-  std::vector<SensitivityAccumulator> sensitivities_;  ///< by index in layer_weights; empty: not measured
+  std::vector<MatrixSensitivity> sensitivities_;  ///< empty: not measured
 };
 
 }  // namespace llmq

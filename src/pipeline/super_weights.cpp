@@ -23,15 +23,19 @@ constexpr std::size_t kSearchTokens = 128;  // mostly at the first tokens
 constexpr std::size_t kProofSamples = 16;
 constexpr std::size_t kMostCandidates = 32;  // models have one to six
 
-std::string down_name(std::size_t layer) { return fmt::format("blk.{}.ffn_down.weight", layer); }
+/// The weight whose product follows these inputs.
+std::string down_name(const ModelSpec& spec, std::size_t layer, MatmulInput input) {
+  const char* end = input == MatmulInput::experts_down ? "_exps" : spec.n_experts > 0 ? "_shexp" : "";
+  return fmt::format("blk.{}.ffn_down{}.weight", layer, end);
+}
 
 std::size_t largest_magnitude(std::span<const float> values) {
   const auto smaller = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
   return static_cast<std::size_t>(std::max_element(values.begin(), values.end(), smaller) - values.begin());
 }
 
-float weight_at(const ModelSource& source, std::size_t layer, std::size_t row, std::size_t column) {
-  const ModelTensor& tensor = *source.find(down_name(layer));
+float weight_at(const ModelSource& source, const std::string& name, std::size_t row, std::size_t column) {
+  const ModelTensor& tensor = *source.find(name);
   std::vector<float> values(tensor.row_elems());
   source.read_rows(tensor, row, 1, RowOrder::hugging_face, values);
   return values[column];
@@ -65,37 +69,34 @@ class SpikeSearch {
       for (std::size_t layer = from; layer < layers.size(); ++layer) layers[layer] = pass_layer(rest, layer);
       for (std::size_t layer = 0; layer < layers.size(); ++layer) {
         context_.log.debug(fmt::format(
-            "round {}, blk.{}.ffn_down: largest input {:.4g} ({}), output {:.4g} ({}), share {:.2f}",
-            found_.size() + 1, layer, layers[layer].max_input, layers[layer].column, layers[layer].max_output,
+            "round {}, {}: largest input {:.4g} ({}), output {:.4g} ({}), share {:.2f}", found_.size() + 1,
+            layers[layer].tensor, layers[layer].max_input, layers[layer].column, layers[layer].max_output,
             layers[layer].row, layers[layer].share));
       }
       from = find_spike(layers);  // what is before it stays as it was
       if (from == layers.size()) return found_;
       const DownSpike& spike = layers[from];
       found_.push_back(
-          {down_name(from), spike.row, spike.column, spike.value, spike.max_input, spike.max_output});
+          {spike.tensor, spike.row, spike.column, spike.value, spike.max_input, spike.max_output});
     }
     context_.log.warn(fmt::format("the search for super weights stops after {} candidates", found_.size()));
     return found_;
   }
 
  private:
-  /// Runs one layer over all samples; the strongest of their spikes.
+  /// Runs one layer over all samples; the strongest of their spikes. Experts have one product each.
   DownSpike pass_layer(const ModelSource& source, std::size_t layer) {
     stop_if_asked();
     const auto weights = pass_->load_layer(static_cast<std::uint32_t>(layer), make_weight_loader(source));
     std::vector<DownSpike> spikes(boundaries_[layer].size());
     parallel_for(spikes.size(), context_.threads, [&](std::size_t i, std::size_t) {
       boundaries_[layer + 1][i] = boundaries_[layer][i];
-      std::span<const float> input;
-      std::size_t in_features = 0;
+      MatmulRows input;
       pass_->run_layer(
-          *weights, boundaries_[layer + 1][i],
-          [&](const MatmulRows& rows) {
-            if (rows.input == MatmulInput::ffn_down) input = rows.x, in_features = rows.in_features;
-          },
+          *weights, boundaries_[layer + 1][i], [&](const MatmulRows& rows) { input = rows; },
           [&](std::span<const float> y, std::size_t out_features) {
-            spikes[i] = measure(source, layer, input, in_features, y, out_features);
+            const DownSpike spike = measure(source, layer, input, y, out_features);
+            if (spikes[i].tensor.empty() || spikes[i].max_output < spike.max_output) spikes[i] = spike;
           });
     });
     return *std::max_element(spikes.begin(), spikes.end(), [](const DownSpike& a, const DownSpike& b) {
@@ -103,15 +104,17 @@ class SpikeSearch {
     });
   }
 
-  static DownSpike measure(const ModelSource& source, std::size_t layer, std::span<const float> x,
-                           std::size_t in_features, std::span<const float> y, std::size_t out_features) {
-    const std::size_t in = largest_magnitude(x), out = largest_magnitude(y);
+  static DownSpike measure(const ModelSource& source, std::size_t layer, const MatmulRows& input,
+                           std::span<const float> y, std::size_t out_features) {
+    const std::span<const float> x = input.x;
+    const std::size_t in = largest_magnitude(x), out = largest_magnitude(y), in_features = input.in_features;
     DownSpike spike;
+    spike.tensor = down_name(source.spec(), layer, input.input);
     spike.max_input = std::fabs(static_cast<double>(x[in]));
     spike.max_output = std::fabs(static_cast<double>(y[out]));
     spike.column = in % in_features;
-    spike.row = out % out_features;
-    spike.value = weight_at(source, layer, spike.row, spike.column);
+    spike.row = input.expert * out_features + out % out_features;
+    spike.value = weight_at(source, spike.tensor, spike.row, spike.column);
     const double part = spike.value * static_cast<double>(x[out / out_features * in_features + spike.column]);
     spike.share = spike.max_output > 0 ? std::fabs(part) / spike.max_output : 0;
     return spike;
@@ -133,7 +136,8 @@ double median(std::vector<double> values) {
 
 /// Plain numbers of a candidate, to be sent to the other ranks.
 struct Coordinates {
-  std::uint64_t layer, row, column;
+  std::uint64_t tensor;  ///< its index in the source
+  std::uint64_t row, column;
   double value, max_input, max_output;
 };
 
@@ -159,8 +163,8 @@ std::vector<SuperWeight> find_candidates(const StageContext& context, const Mode
   context.comm.together("search super weights", [&] {
     if (!context.comm.is_root()) return;
     for (const SuperWeight& weight : SpikeSearch(context, source, samples).run()) {
-      const auto layer = static_cast<std::uint64_t>(source.find(weight.tensor)->layer);
-      found.push_back({layer, weight.row, weight.column, weight.value, weight.max_input, weight.max_output});
+      const auto index = static_cast<std::uint64_t>(source.find(weight.tensor) - source.tensors().data());
+      found.push_back({index, weight.row, weight.column, weight.value, weight.max_input, weight.max_output});
     }
   });
   std::uint64_t count = found.size();
@@ -169,7 +173,8 @@ std::vector<SuperWeight> find_candidates(const StageContext& context, const Mode
   context.comm.broadcast(std::span(found), 0, "share candidates");
   std::vector<SuperWeight> candidates;
   for (const Coordinates& at : found)
-    candidates.push_back({down_name(at.layer), at.row, at.column, at.value, at.max_input, at.max_output});
+    candidates.push_back(
+        {source.tensors()[at.tensor].name, at.row, at.column, at.value, at.max_input, at.max_output});
   return candidates;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "llmq/formats/imatrix.hpp"
@@ -13,14 +14,15 @@
 
 namespace llmq {
 
-/// What one ffn_down sees and gives, over all tokens looked at.
+/// What one layer's ffn_down sees and gives, over all tokens looked at; of experts the one that gives most.
 struct DownSpike {
   double max_input = 0;   ///< largest |input|, at `column`
   double max_output = 0;  ///< largest |output|, at `row`
-  std::uint64_t row = 0;
+  std::uint64_t row = 0;  ///< of the tensor: experts follow each other
   std::uint64_t column = 0;
-  double value = 0;  ///< the weight at (row, column)
-  double share = 0;  ///< |weight x input| over |output| at the token of the largest output
+  double value = 0;      ///< the weight at (row, column)
+  double share = 0;      ///< |weight x input| over |output| at the token of the largest output
+  std::string tensor{};  ///< GGUF name
 };
 
 /// How far a layer's largest input and output stand above the median layer's to be a spike.

@@ -8,6 +8,8 @@
 #include "llmq/core/parallel.hpp"
 #include "llmq/pipeline/interrupt.hpp"
 
+#include "pipeline/tensor_importance.hpp"
+
 namespace llmq {
 namespace {
 
@@ -84,10 +86,9 @@ class Coverage {
       const std::uint64_t matrices = tensor.ne[2] * tensor.ne[3];
       if (entry != imatrix.entries.end() && entry->second.in_features == tensor.ne[0] &&
           entry->second.n_mat == matrices) {
-        for (std::uint64_t mat = 0; mat < matrices; ++mat) {
-          const std::vector<float> part = entry->second.importance(mat);
+        const TensorImportance importance = importance_of(imatrix, tensor).value();
+        for (const std::vector<float>& part : importance.columns)
           values.insert(values.end(), part.begin(), part.end());
-        }
       }
     }
     std::uint64_t count = values.size();

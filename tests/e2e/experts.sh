@@ -5,9 +5,16 @@
 for class in Mixtral Qwen2Moe Qwen3Moe; do "$LLMQ_MAKE_MODEL" $class "$model" 2 256 512 ${class}ForCausalLM; done
 samples=(--calibration-samples 6 --ctx 64)
 
+# Every class on every grid with LLMQ_ALL, else each on one of them.
+declare -A grid_of=([Mixtral]="2 1" [Qwen2Moe]="3 1" [Qwen3Moe]="2 2")
+grids_of() {
+  grids=("${grid_of[$1]}")
+  [ -z "${LLMQ_ALL:-}" ] || grids=("${grid_of[@]}")
+}
 for class in Mixtral Qwen2Moe Qwen3Moe; do
   on 1 analyze $class "${samples[@]}" -o $class.imatrix > /dev/null
-  for grid in "2 1" "3 1" "2 2"; do
+  grids_of $class
+  for grid in "${grids[@]}"; do
     read -r ranks groups <<< "$grid"
     on "$ranks" analyze $class "${samples[@]}" --layer-groups "$groups" -o other.imatrix > /dev/null
     same $class.imatrix other.imatrix
@@ -46,6 +53,84 @@ on 1 --format json info few.imatrix | grep -q 'blk.0.ffn_gate_exps.weight\[' || 
 "$LLMQ_BIN" quantize Qwen3Moe gguf -q IQ2_XS --imatrix few.imatrix -n few > /dev/null 2> few.err
 grep -q 'ffn_gate_exps' few.err || { cat few.err; fail "quantize does not name them"; }
 
+# Fed with all tokens no expert is without, the counts are those of the text, and what the layers compute is the same.
+"$LLMQ_BIN" analyze Qwen3Moe --calibration-samples 1 --ctx 2 --moe-all-experts -o all.imatrix > /dev/null 2> all.err
+grep -q 'saw no token' all.err && { cat all.err; fail "an expert without a token in spite of --moe-all-experts"; }
+on 4 analyze Qwen3Moe "${samples[@]}" --moe-all-experts --layer-groups 2 -o all-4.imatrix > /dev/null
+on 1 analyze Qwen3Moe "${samples[@]}" --moe-all-experts -o all.imatrix > /dev/null
+same all.imatrix all-4.imatrix
+cmp -s all.imatrix Qwen3Moe.imatrix && fail "--moe-all-experts changed nothing"
+on 1 analyze Qwen3Moe "${samples[@]}" --moe-all-experts --imatrix-format gguf -o all.gguf > /dev/null
+python3 - << 'PY' || fail "counts with all experts"
+import struct
+def counts(path):
+    data = open(path, "rb").read()
+    found = {}
+    at, (tensors, keys) = 24, struct.unpack_from("<QQ", data, 8)
+    def text(at):
+        n = struct.unpack_from("<Q", data, at)[0]
+        return data[at + 8:at + 8 + n].decode(), at + 8 + n
+    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+    def value(at, kind):
+        if kind == 8: return text(at)[1]
+        if kind == 9:
+            of, n = struct.unpack_from("<IQ", data, at)
+            at += 12
+            for _ in range(n): at = value(at, of)
+            return at
+        return at + sizes[kind]
+    for _ in range(keys):
+        _, at = text(at)
+        at = value(at + 4, struct.unpack_from("<I", data, at)[0])
+    places = []
+    for _ in range(tensors):
+        name, at = text(at)
+        dims = struct.unpack_from("<I", data, at)[0]
+        extents = struct.unpack_from(f"<{dims}Q", data, at + 4)
+        at += 4 + 8 * dims + 4
+        places.append((name, extents, struct.unpack_from("<Q", data, at)[0]))
+        at += 8
+    start = (at + 31) // 32 * 32
+    for name, extents, offset in places:
+        if not name.endswith("_exps.weight.counts"): continue
+        n = 1
+        for extent in extents: n *= extent
+        found[name] = struct.unpack_from(f"<{n}f", data, start + offset)
+    return found
+every, given = counts("all.gguf"), counts("counts.gguf")
+assert len(every) == len(given) == 6, (every.keys(), given.keys())
+tokens = 6 * 64
+for name in every:
+    assert every[name] == (tokens,) * 8, (name, every[name])
+    assert sum(given[name]) == 2 * tokens, (name, given[name])  # two experts a token
+PY
+"$LLMQ_BIN" analyze "$model" --calibration-samples 1 --ctx 8 --moe-all-experts -o none.imatrix > /dev/null 2> none.err
+grep -q 'this model has no experts' none.err || fail "--moe-all-experts of a model without experts is not told"
+
+# Gradients: of each expert's matrices, the same on any grid; files of a level made with them.
+for class in Mixtral Qwen2Moe; do
+  on 1 analyze $class "${samples[@]}" --method fisher -o fisher.imatrix > /dev/null
+  grids_of $class
+  for grid in "${grids[@]}"; do
+    read -r ranks groups <<< "$grid"
+    on "$ranks" analyze $class "${samples[@]}" --method fisher --layer-groups "$groups" -o other.imatrix > /dev/null
+    same fisher.imatrix other.imatrix
+  done
+  on 1 quantize $class gguf -q IQ2_XS --imatrix fisher.imatrix -n fisher --force > /dev/null
+done
+
+# A planted super weight of an expert is found, its row is counted through all experts, and its block is protected.
+cp -r Qwen3Moe planted
+"$LLMQ_PLANT_MODEL" planted spike 0.experts.5 100 7 40 40
+on 2 --format json analyze planted "${samples[@]}" --identify-super-weights -o planted.imatrix > planted.json
+python3 - << 'PY' || { cat planted.json; fail "the planted super weight of an expert"; }
+import json
+spikes = json.load(open("planted.json"))["super_weights"]["spikes"]
+assert [(s["tensor"], s["row"], s["column"]) for s in spikes] == [("blk.0.ffn_down_exps.weight", 5 * 256 + 100, 7)], spikes
+PY
+on 1 analyze Qwen3Moe "${samples[@]}" --identify-super-weights -o none.imatrix --format json > none.json
+grep -q '"spikes": \[\]' none.json || { cat none.json; fail "super weights in a model of experts that has none"; }
+
 # W8A8 leaves experts and routers as they are, all of them.
 on 2 quantize Qwen2Moe smoothquant --imatrix Qwen2Moe.imatrix -n w8a8 > /dev/null
 on 1 quantize Qwen2Moe smoothquant --imatrix Qwen2Moe.imatrix -n w8a8-alone > /dev/null
@@ -54,9 +139,7 @@ grep -q '"re:model\\\\.layers\\\\.1\\\\.mlp\\\\.experts\\\\.\\\\d+\\\\.up_proj"'
 on 1 --format json quality report Qwen2Moe w8a8 --chunks 4 --ctx 64 > w8a8.json
 grep -q '"kld_mean": 0.00' w8a8.json || { grep kld_mean w8a8.json; fail "W8A8 of a model with experts"; }
 
-# What is refused: gradients, super weights, a missing or odd expert, more experts a token than there are.
-expect 8 analyze Mixtral --method gradient -o out.imatrix
-expect 8 analyze Mixtral --identify-super-weights -o out.imatrix
+# What is refused: an odd number of experts, more experts a token than there are, shares that do not add up.
 cp -r Qwen3Moe odd
 sed -i 's/"num_experts_per_tok":2/"num_experts_per_tok":9/' odd/config.json
 expect 6 analyze odd -o out.imatrix

@@ -1,7 +1,7 @@
 // Plants super weights in a BF16 checkpoint of one file, in place:
 //   plant_model DIRECTORY spike LAYER ROW COLUMN VALUE GAIN
 // sets down_proj[ROW, COLUMN] to VALUE and multiplies row COLUMN of up_proj by GAIN, which makes the weight's
-// input large: another model, in which one weight makes a spike.
+// input large: another model, in which one weight makes a spike. LAYER may be one expert's: 2.experts.5.
 //   plant_model DIRECTORY balance LAYER ROW COLUMN VALUE [COLUMN VALUE]... COLUMN
 // makes all columns but the first copies of the first one's channel and shares out down_proj[ROW, first]
 // among them: the given values, the last column takes the rest. The copied channels' own part of the model is
@@ -9,7 +9,9 @@
 //   plant_model DIRECTORY pair LAYER ROW FIRST SECOND VALUE GAIN
 // makes column SECOND the channel of FIRST, GAIN times as large; down_proj[ROW, FIRST] becomes VALUE, and
 // [ROW, SECOND] takes back what that is too much: two large weights that nearly cancel.
+#include <algorithm>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,10 +26,13 @@ namespace {
 /// One matrix of a layer's feed-forward part, read and written by element.
 class Matrix {
  public:
-  Matrix(const std::string& directory, std::uint64_t layer, const char* name)
+  /// @param layer  its number; "2.experts.5" for one of its experts
+  Matrix(const std::string& directory, const std::string& layer, const char* name)
       : file_(directory + "/model.safetensors", llmq::File::Mode::read_write) {
+    const std::size_t dot = std::min(layer.find('.'), layer.size());
     const llmq::SafetensorsCheckpoint checkpoint(directory);
-    tensor_ = *checkpoint.find(fmt::format("model.layers.{}.mlp.{}.weight", layer, name));
+    tensor_ = *checkpoint.find(
+        fmt::format("model.layers.{}.mlp{}.{}.weight", layer.substr(0, dot), layer.substr(dot), name));
   }
   std::uint64_t rows() const { return tensor_.shape[0]; }
   std::uint64_t columns() const { return tensor_.shape[1]; }
@@ -52,7 +57,8 @@ class Matrix {
 std::uint64_t number(const char* text) { return std::strtoull(text, nullptr, 10); }
 
 void spike(const std::string& directory, char** args) {
-  const std::uint64_t layer = number(args[0]), row = number(args[1]), column = number(args[2]);
+  const std::string layer = args[0];
+  const std::uint64_t row = number(args[1]), column = number(args[2]);
   const float gain = std::strtof(args[4], nullptr);
   Matrix(directory, layer, "down_proj").set(row, column, std::strtof(args[3], nullptr));
   const Matrix up(directory, layer, "up_proj");
@@ -60,7 +66,8 @@ void spike(const std::string& directory, char** args) {
 }
 
 void balance(const std::string& directory, const std::vector<char*>& args) {
-  const std::uint64_t layer = number(args[0]), row = number(args[1]), first = number(args[2]);
+  const std::string layer = args[0];
+  const std::uint64_t row = number(args[1]), first = number(args[2]);
   const Matrix gate(directory, layer, "gate_proj"), up(directory, layer, "up_proj"),
       down(directory, layer, "down_proj");
   float rest = down.get(row, first);
@@ -77,8 +84,8 @@ void balance(const std::string& directory, const std::vector<char*>& args) {
 }
 
 void pair(const std::string& directory, char** args) {
-  const std::uint64_t layer = number(args[0]), row = number(args[1]), first = number(args[2]),
-                      second = number(args[3]);
+  const std::string layer = args[0];
+  const std::uint64_t row = number(args[1]), first = number(args[2]), second = number(args[3]);
   const float value = std::strtof(args[4], nullptr), gain = std::strtof(args[5], nullptr);
   const Matrix gate(directory, layer, "gate_proj"), up(directory, layer, "up_proj"),
       down(directory, layer, "down_proj");

@@ -50,7 +50,7 @@ struct ImatrixEntry {
 /// by leaving it out.
 struct SuperWeight {
   std::string tensor;        ///< GGUF name, "blk.1.ffn_down.weight"
-  std::uint64_t row = 0;     ///< output channel
+  std::uint64_t row = 0;     ///< output channel; of experts counted through: expert x out_features + channel
   std::uint64_t column = 0;  ///< input channel
   double value = 0;
   double max_input = 0;  ///< the largest |input| and |output| of the product, both at this weight's channels

@@ -24,6 +24,7 @@ class SensitivitySample {
   void add_rows(ImportanceMethod method, std::size_t first_row, std::size_t out_features,
                 std::size_t in_features, std::span<const float> weights, std::span<const float> gradient);
   bool complete() const noexcept { return !rows_.empty() && seen_ == rows_.size(); }
+  bool untouched() const noexcept { return rows_.empty(); }
 
  private:
   friend class SensitivityAccumulator;
@@ -40,6 +41,8 @@ class SensitivityAccumulator {
 
   /// Adds a complete sample: means over rows and columns. @throws Error(importance) on NaN, Inf or overflow.
   void add_sample(const SensitivitySample& sample);
+  /// A sample of whose loss the weight has no part: an expert no token was given to.
+  void add_sample_without() noexcept { ++samples; }
   void add(const SensitivityAccumulator& other);
   void clear();
 

@@ -60,14 +60,20 @@ struct MatmulRows {
 /// several.
 using MatmulObserver = std::function<void(const MatmulRows& rows)>;
 
-/// Called with the product of ffn_down before it is added to the residual: [tokens, out_features].
+/// Which tokens an observer sees of an expert: those it was given, or all of the sample, as if every token
+/// went to every expert. What the layer puts out is the same but for the rounding of products.
+enum class ExpertTokens { given, all };
+
+/// Called with the product of a layer's ffn_down, which read the rows observed last, before it is added to
+/// the residual (and before an expert's share): [tokens, out_features].
 using ProductObserver = std::function<void(std::span<const float> y, std::size_t out_features)>;
 
 /// Some rows of the gradient of one weight, with the weights themselves. Rows in Hugging Face order.
 struct GradientTile {
   std::string_view weight;       ///< GGUF name below "blk.N.", e.g. "attn_q.weight"
-  std::size_t first_row = 0;     ///< tiles of a weight come in the order of their rows
-  std::size_t out_features = 0;  ///< rows of the whole weight
+  std::uint32_t expert = 0;      ///< of weights of experts: which matrix
+  std::size_t first_row = 0;     ///< tiles of a matrix come in the order of their rows
+  std::size_t out_features = 0;  ///< rows of the whole matrix
   std::size_t in_features = 0;
   std::span<const float> weights;   ///< [rows, in_features]
   std::span<const float> gradient;  ///< [rows, in_features]
@@ -109,7 +115,8 @@ class ForwardPass {
   /// Advances hidden [tokens, hidden_size] through one layer, positions 0..tokens-1, causal. `observer` may
   /// be empty, and so may `down_product`.
   virtual void run_layer(const LayerWeights& layer, std::span<float> hidden, const MatmulObserver& observer,
-                         const ProductObserver& down_product = {}) const = 0;
+                         const ProductObserver& down_product = {},
+                         ExpertTokens watched = ExpertTokens::given) const = 0;
   /// logits [tokens, vocab] of hidden [tokens, hidden_size].
   virtual void run_head(const LayerWeights& head, std::span<const float> hidden,
                         std::span<float> logits) const = 0;
@@ -126,8 +133,8 @@ class ForwardPass {
   virtual std::uint64_t extend_scratch_bytes(std::size_t tokens, std::size_t threads) const noexcept = 0;
   /// `gradient` [tokens, hidden_size]: of the loss with respect to the layer's output, becomes that with
   /// respect to its input. `input` is the state before the layer; what lies between is computed again. The
-  /// gradients of all matmul weights go by in tiles, so that none is ever whole in memory. Not for layers of
-  /// experts.
+  /// gradients of all matmul weights go by in tiles, so that none is ever whole in memory. Matrices of
+  /// experts that no token was given to do not go by: their gradient is zero.
   virtual void backward_layer(const LayerWeights& layer, std::span<const float> input,
                               std::span<float> gradient, const GradientObserver& observer) const = 0;
   /// Final norm and rows [first, first + count) of the output matrix (the embedding when tied): one part of

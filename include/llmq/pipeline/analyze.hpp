@@ -24,6 +24,7 @@ struct AnalyzeOptions {
   std::optional<std::filesystem::path> data;  ///< calibration text; none: the built-in corpus
   std::uint64_t samples = 512;                ///< 0: no pass, only the files of `merge`
   std::uint64_t ctx = 512;
+  bool moe_all_experts = false;    ///< statistics of every expert's inputs as if it got every token
   std::uint32_t layer_groups = 0;  ///< the L of the grid; 0: decided from memory
   bool identify_super_weights = false;
   double coverage = 0.0001;  ///< fraction of all weights, in (0, 0.01]

@@ -46,6 +46,7 @@ AnalyzeParser::AnalyzeParser(CommandTree tree)
       "  llm-quantize analyze ./Llama-3.2-1B --calibration-data my.txt --calibration-samples 256 -o "
       "my.imatrix\n"
       "  llm-quantize analyze ./Llama-3.2-1B --method fisher --identify-super-weights --report report.html\n"
+      "  llm-quantize analyze ./Qwen3-30B-A3B --moe-all-experts\n"
       "  llm-quantize analyze ./Llama-3.2-1B --imatrix-format gguf -o for-llama.cpp.gguf\n"
       "  llm-quantize analyze ./Llama-3.2-1B --merge chat.imatrix code.dat -o all.imatrix\n"
       "  llm-quantize analyze ./Llama-3.2-1B --calibration-samples 0 --merge chat.imatrix code.imatrix -o "
@@ -82,6 +83,8 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
   app()
       .add_option("--coverage", options.coverage, "Fraction of all weights that counts as protected")
       ->capture_default_str();
+  app().add_flag("--moe-all-experts", options.moe_all_experts,
+                 "Feed every expert all tokens for its statistics; what the model computes stays");
   app()
       .add_option("--ctx", options.ctx, "Tokens per sample")
       ->capture_default_str()

@@ -23,15 +23,42 @@ struct ExpertScratch {
   std::vector<float> x, gate_up, activated, y;  // of one expert
 };
 
+/// The same for the way back.
+struct ExpertBackwardScratch {
+  std::vector<float> d_shares;          // [rows, experts], then of the logits
+  std::vector<float> d_y, d_activated;  // of one expert
+};
+
 /// A product y = x w^T, such that a row's bits depend on the row alone or on how many there are.
 using Multiply = void (*)(MatrixView<const float>, MatrixView<const float>, MatrixView<float>, Product);
 
-/// out [rows, hidden] += what the experts make of x [rows, hidden], expert by expert.
-/// @param observer  may be empty
-void add_experts(const LayerShape& shape, const Layer& layer, const float* x, std::size_t rows, float* out,
-                 Multiply multiply, const MatmulObserver& observer, ExpertScratch& scratch);
+/// Who looks on, and at which tokens; any of them may be empty.
+struct ExpertObservers {
+  const MatmulObserver& inputs;
+  const ProductObserver& down_product;
+  ExpertTokens watched = ExpertTokens::given;
+};
 
-/// product [rows, hidden] of the expert that sees all tokens, times the number that gates it.
+/// out [rows, hidden] += what the experts make of x [rows, hidden], expert by expert.
+void add_experts(const LayerShape& shape, const Layer& layer, const float* x, std::size_t rows, float* out,
+                 Multiply multiply, const ExpertObservers& observers, ExpertScratch& scratch);
+
+// Its parts, which the way back goes again.
+/// The shape whose MLP is one expert's.
+LayerShape shape_of_expert(const LayerShape& shape) noexcept;
+/// Logits and shares of all tokens.
+void route(const LayerShape& shape, const Layer& layer, const float* x, std::size_t rows, Multiply multiply,
+           ExpertScratch& scratch);
+/// Tokens that have a share in an expert, and their rows side by side.
+void gather(const LayerShape& shape, std::size_t expert, const float* x, std::size_t rows,
+            ExpertScratch& scratch);
+/// gate_up, activated and y of the rows gathered.  @param of_expert  shape_of_expert
+void run_expert(const LayerShape& of_expert, const Layer& layer, std::size_t expert, Multiply multiply,
+                ExpertScratch& scratch);
+
+/// The number that gates the expert of all tokens, of one row [hidden].
+double shared_share(const std::vector<float>& gate, const float* x);
+/// product [rows, hidden] of the expert that sees all tokens, times that number.
 void gate_shared_expert(const Layer& layer, const float* x, std::size_t rows, float* product);
 
 /// Values an ExpertScratch comes to hold for so many rows.

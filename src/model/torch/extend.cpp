@@ -116,7 +116,7 @@ void extend_experts(const LayerShape& shape, const Layer& layer, const float* x,
                    threads);
     gate_shared_expert(layer, x, rows, buffers.product.data());
   }
-  add_experts(shape, layer, x, rows, buffers.product.data(), &multiply_rows, {}, buffers.experts);
+  add_experts(shape, layer, x, rows, buffers.product.data(), &multiply_rows, {{}, {}}, buffers.experts);
   add_bias(hidden, buffers.product.data(), 1, rows * shape.hidden);  // one long row
 }
 

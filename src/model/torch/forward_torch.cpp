@@ -16,6 +16,7 @@
 #include "model/torch/elementwise.hpp"
 #include "model/torch/elementwise_backward.hpp"
 #include "model/torch/experts.hpp"
+#include "model/torch/experts_backward.hpp"
 #include "model/torch/extend.hpp"
 #include "model/torch/head_loss.hpp"
 #include "model/torch/layer.hpp"
@@ -116,7 +117,7 @@ class TorchPass final : public ForwardPass {
   }
 
   void run_layer(const LayerWeights& weights, std::span<float> hidden, const MatmulObserver& observer,
-                 const ProductObserver& down_product) const override {
+                 const ProductObserver& down_product, ExpertTokens watched) const override {
     const auto& layer = static_cast<const Layer&>(weights);
     const ScratchPool::Lease lease(scratch_);
     Scratch& scratch = *lease;
@@ -149,7 +150,10 @@ class TorchPass final : public ForwardPass {
     input = pre_norm(shape, layer.ffn_norm, hidden.data(), tokens, scratch.normed);
     clock.elementwise();
     watch(MatmulInput::ffn, input, shape.hidden);
-    if (layer.experts) return run_experts(shape, layer, input, tokens, hidden, observer, scratch, clock);
+    if (layer.experts) {
+      return run_experts(shape, layer, input, tokens, hidden, {observer, down_product, watched}, scratch,
+                         clock);
+    }
     layer.gate_up.apply(input, tokens, scratch.gate_up.data());
     clock.matmul();
     activate(shape, scratch.gate_up.data(), tokens, scratch.activated.data());
@@ -188,7 +192,6 @@ class TorchPass final : public ForwardPass {
   void backward_layer(const LayerWeights& weights, std::span<const float> input, std::span<float> gradient,
                       const GradientObserver& observer) const override {
     const auto& layer = static_cast<const Layer&>(weights);
-    if (layer.experts) throw InternalError("a layer of experts cannot run backward");
     if (layer.qkv.codes || layer.attention_output.codes || layer.gate_up.codes || layer.down.codes)
       throw InternalError("a layer of 8-bit codes cannot run backward");
     const ScratchPool::Lease lease(scratch_);
@@ -266,13 +269,17 @@ class TorchPass final : public ForwardPass {
   std::uint64_t backward_scratch_bytes(std::size_t tokens) const noexcept override {
     const AttentionShape shape = attention_shape(0, tokens);
     const std::uint64_t width = spec_.hidden_size;
+    const std::uint64_t experts = spec_.n_experts == 0
+                                      ? 0
+                                      : torch_pass::backward_scratch_values(layer_shape(0, tokens), tokens) +
+                                            (spec_.shared_ffn > 0 ? 3 : 1) * tokens * width;
     const std::uint64_t norms =
         (spec_.post_norms ? 3 * width : 0) + (spec_.qk_norm == QkNorm::none ? 0 : shape.qkv_width());
     const std::uint64_t row = norms + 3 * width + shape.qkv_width() + shape.heads * shape.head_dim +
                               spec_.intermediate_size +
                               std::min<std::uint64_t>(kHeadPartRows, spec_.vocab_size);
     return scratch_bytes(tokens) +
-           4 * (tokens * row + backward_scratch_values(shape) +
+           4 * (tokens * row + backward_scratch_values(shape) + experts +
                 kGradientRows * std::max<std::uint64_t>(width, spec_.intermediate_size));
   }
 
@@ -352,19 +359,20 @@ class TorchPass final : public ForwardPass {
 
   /// hidden += what the experts make of x, the shared one first.
   static void run_experts(const LayerShape& shape, const Layer& layer, const float* x, std::size_t tokens,
-                          std::span<float> hidden, const MatmulObserver& observer, Scratch& scratch,
+                          std::span<float> hidden, const ExpertObservers& observers, Scratch& scratch,
                           StageClock& clock) {
     // Nothing may be added to hidden before all have read x, which may be hidden itself.
     scratch.product.assign(hidden.size(), 0.0F);
     if (shape.ffn > 0) {
       layer.gate_up.apply(x, tokens, scratch.gate_up.data());
       activate(shape, scratch.gate_up.data(), tokens, scratch.activated.data());
-      if (observer)
-        observer({MatmulInput::ffn_down, 0, std::span<const float>(scratch.activated), shape.ffn});
+      if (observers.inputs)
+        observers.inputs({MatmulInput::ffn_down, 0, std::span<const float>(scratch.activated), shape.ffn});
       layer.down.apply(scratch.activated.data(), tokens, scratch.product.data());
+      if (observers.down_product) observers.down_product(scratch.product, shape.hidden);
       gate_shared_expert(layer, x, tokens, scratch.product.data());
     }
-    add_experts(shape, layer, x, tokens, scratch.product.data(), &torch_pass::multiply_transposed, observer,
+    add_experts(shape, layer, x, tokens, scratch.product.data(), &torch_pass::multiply_transposed, observers,
                 scratch.experts);
     add_bias(hidden.data(), scratch.product.data(), 1, hidden.size());  // one long row
     clock.matmul();

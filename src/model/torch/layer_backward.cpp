@@ -7,7 +7,9 @@
 
 #include "model/torch/elementwise.hpp"
 #include "model/torch/elementwise_backward.hpp"
+#include "model/torch/experts_backward.hpp"
 #include "model/torch/matmul.hpp"
+#include "model/torch/weight_gradients.hpp"
 
 namespace llmq::torch_pass {
 namespace {
@@ -28,9 +30,9 @@ class LayerBackward {
         layer_(layer),
         rope_(rope),
         input_(input),
-        observer_(observer),
         scratch_(scratch),
-        clock_(stages) {
+        clock_(stages),
+        gradients_(observer, scratch.tile, clock_) {
     const std::size_t attended = shape.attention.heads * shape.attention.head_dim;
     for (std::vector<float>* rows :
          {&scratch.normed, &scratch.ffn_normed, &scratch.middle, &scratch.d_normed})
@@ -59,6 +61,7 @@ class LayerBackward {
                scratch_.attention_product, scratch_.middle.data());
     ffn_input_ = pre_norm(shape_, layer_.ffn_norm, scratch_.middle.data(), tokens_, scratch_.ffn_normed);
     clock_.elementwise();
+    if (shape_.ffn == 0) return;
     layer_.gate_up.apply(ffn_input_, tokens_, scratch_.gate_up.data());
     clock_.matmul();
     activate(shape_, scratch_.gate_up.data(), tokens_, scratch_.activated.data());
@@ -66,26 +69,34 @@ class LayerBackward {
   }
 
   void mlp(float* gradient) {
-    const std::array down = {Member{"ffn_down.weight", 0, shape_.hidden}};
-    const std::vector<Member> apart = {{"ffn_gate.weight", 0, shape_.ffn},
-                                       {"ffn_up.weight", shape_.ffn, shape_.ffn}};
-    const std::vector<Member> together = {{"ffn_up.weight", 0, 2 * shape_.ffn}};
-    if (!layer_.ffn_post_norm.empty()) {
-      scratch_.ffn_product.resize(tokens_ * shape_.hidden);
-      layer_.down.apply(scratch_.activated.data(), tokens_, scratch_.ffn_product.data());
-      clock_.matmul();
-    }
+    if (!layer_.ffn_post_norm.empty()) run_down();
     const float* d_down = behind_post_norm(layer_.ffn_post_norm, scratch_.ffn_product, gradient);
-    weight_gradients(layer_.down, down, scratch_.activated.data(), d_down);
-    through(layer_.down, d_down, scratch_.d_activated);
-    if (shape_.activation == Activation::gelu_tanh)
-      geglu_backward(scratch_.gate_up.data(), scratch_.d_activated.data(), tokens_, shape_.ffn);
+    if (shape_.fused_gate_up)
+      through_mlp(d_down, "ffn_down.weight", std::array{Member{"ffn_up.weight", 0, 2 * shape_.ffn}});
     else
-      swiglu_backward(scratch_.gate_up.data(), scratch_.d_activated.data(), tokens_, shape_.ffn);
-    clock_.elementwise();
-    weight_gradients(layer_.gate_up, shape_.fused_gate_up ? together : apart, ffn_input_,
-                     scratch_.gate_up.data());
-    through(layer_.gate_up, scratch_.gate_up.data(), scratch_.d_normed);
+      through_mlp(d_down, "ffn_down.weight", gate_and_up("ffn_gate.weight", "ffn_up.weight"));
+    add_through_pre_norm(layer_.ffn_norm, scratch_.middle.data(), gradient);
+  }
+
+  void experts(float* gradient) {
+    float* d_normed = scratch_.d_normed.data();
+    const std::size_t count = tokens_ * shape_.hidden;
+    std::vector<float>& through_gate = scratch_.d_gate;
+    through_gate.assign(count, 0.0F);
+    if (shape_.ffn > 0) {
+      run_down();
+      scratch_.d_product.assign(gradient, gradient + count);
+      shared_gate_backward(layer_, ffn_input_, tokens_, scratch_.ffn_product.data(),
+                           scratch_.d_product.data(), through_gate.data());
+      through_mlp(scratch_.d_product.data(), "ffn_down_shexp.weight",
+                  gate_and_up("ffn_gate_shexp.weight", "ffn_up_shexp.weight"));
+      add_bias(d_normed, through_gate.data(), 1, count);  // one long row
+    } else {
+      std::fill_n(d_normed, count, 0.0F);
+    }
+    experts_backward(shape_, layer_, ffn_input_, tokens_, gradient, gradients_, d_normed, scratch_.experts,
+                     scratch_.experts_backward);
+    clock_.matmul();
     add_through_pre_norm(layer_.ffn_norm, scratch_.middle.data(), gradient);
   }
 
@@ -112,6 +123,28 @@ class LayerBackward {
   }
 
  private:
+  std::array<Member, 2> gate_and_up(std::string_view gate, std::string_view up) const {
+    return {Member{gate, 0, shape_.ffn}, Member{up, shape_.ffn, shape_.ffn}};
+  }
+
+  /// The product of the MLP of all tokens, kept.
+  void run_down() {
+    scratch_.ffn_product.resize(tokens_ * shape_.hidden);
+    layer_.down.apply(scratch_.activated.data(), tokens_, scratch_.ffn_product.data());
+    clock_.matmul();
+  }
+
+  /// d_normed from the gradient of the MLP's product.
+  void through_mlp(const float* d_down, std::string_view down, std::span<const Member> gate_up) {
+    weight_gradients(layer_.down, std::array{Member{down, 0, shape_.hidden}}, scratch_.activated.data(),
+                     d_down);
+    through(layer_.down, d_down, scratch_.d_activated);
+    activation_backward(shape_, scratch_.gate_up.data(), scratch_.d_activated.data(), tokens_);
+    clock_.elementwise();
+    weight_gradients(layer_.gate_up, gate_up, ffn_input_, scratch_.gate_up.data());
+    through(layer_.gate_up, scratch_.gate_up.data(), scratch_.d_normed);
+  }
+
   /// hidden += what `linear` makes of x, behind its norm if there is one; the product itself is then kept.
   void add_output(const Linear& linear, const std::vector<float>& x, const std::vector<float>& post_norm,
                   std::vector<float>& product, float* hidden) {
@@ -175,27 +208,13 @@ class LayerBackward {
     clock_.matmul();
   }
 
-  /// d_W [out, in] = d_y^T x, some rows at a time.
+  /// The gradients of the weights stacked in a Linear.
   void weight_gradients(const Linear& linear, std::span<const Member> members, const float* x,
                         const float* d_y) {
-    const std::size_t columns = linear.in_features;
-    scratch_.tile.resize(std::max(scratch_.tile.size(), kGradientRows * columns));
+    const std::size_t in = linear.in_features, out = linear.out_features;
     for (const Member& member : members) {
-      for (std::size_t row = 0; row < member.rows; row += kGradientRows) {
-        const std::size_t rows = std::min(kGradientRows, member.rows - row);
-        const std::size_t first = member.first_row + row;
-        multiply_first_transposed({d_y + first, tokens_, rows, linear.out_features},
-                                  {x, tokens_, columns, columns},
-                                  {scratch_.tile.data(), rows, columns, columns}, Product::replace);
-        clock_.matmul();
-        observer_({member.name,
-                   row,
-                   member.rows,
-                   columns,
-                   {linear.weight.data() + first * columns, rows * columns},
-                   {scratch_.tile.data(), rows * columns}});
-        clock_.skip();
-      }
+      gradients_.pass({member.name, 0, linear.weight.data() + member.first_row * in, member.rows, in},
+                      {x, tokens_, in, in}, {d_y + member.first_row, tokens_, member.rows, out});
     }
   }
 
@@ -206,9 +225,9 @@ class LayerBackward {
   const float* input_;
   const float* attention_input_ = nullptr;  ///< behind the norm, if there is one
   const float* ffn_input_ = nullptr;
-  const GradientObserver& observer_;
   Scratch& scratch_;
   StageClock clock_;
+  WeightGradients gradients_;
 };
 
 }  // namespace
@@ -218,7 +237,10 @@ void layer_backward(const LayerShape& shape, const Layer& layer, const Rope& rop
                     StageTotals& stages) {
   LayerBackward pass(shape, layer, rope, input, observer, scratch, stages);
   pass.forward();
-  pass.mlp(gradient);
+  if (layer.experts)
+    pass.experts(gradient);
+  else
+    pass.mlp(gradient);
   pass.self_attention(gradient);
 }
 

@@ -12,9 +12,6 @@
 
 namespace llmq::torch_pass {
 
-/// Rows of a weight whose gradients exist at once.
-inline constexpr std::size_t kGradientRows = 128;
-
 /// See ForwardPass::backward_layer.
 void layer_backward(const LayerShape& shape, const Layer& layer, const Rope& rope, const float* input,
                     float* gradient, const GradientObserver& observer, Scratch& scratch, StageTotals& stages);

@@ -1,6 +1,7 @@
 #include "model/torch/layer_parts.hpp"
 
 #include "model/torch/elementwise.hpp"
+#include "model/torch/elementwise_backward.hpp"
 
 namespace llmq::torch_pass {
 
@@ -30,6 +31,11 @@ void norm_queries_and_keys(const LayerShape& shape, const Layer& layer, float* q
 void activate(const LayerShape& shape, const float* gate_up, std::size_t rows, float* out) {
   if (shape.activation == Activation::gelu_tanh) return geglu(gate_up, rows, shape.ffn, out);
   swiglu(gate_up, rows, shape.ffn, out);
+}
+
+void activation_backward(const LayerShape& shape, float* gate_up, const float* d_out, std::size_t rows) {
+  if (shape.activation == Activation::gelu_tanh) return geglu_backward(gate_up, d_out, rows, shape.ffn);
+  swiglu_backward(gate_up, d_out, rows, shape.ffn);
 }
 
 void add_post_normed(const LayerShape& shape, const std::vector<float>& weight, const float* product,

@@ -38,6 +38,8 @@ const float* pre_norm(const LayerShape& shape, const std::vector<float>& weight,
 void norm_queries_and_keys(const LayerShape& shape, const Layer& layer, float* qkv, std::size_t rows);
 /// out [rows, ffn] of rows [gate | up].
 void activate(const LayerShape& shape, const float* gate_up, std::size_t rows, float* out);
+/// Rows [gate | up] become their gradients, from that of `out`.
+void activation_backward(const LayerShape& shape, float* gate_up, const float* d_out, std::size_t rows);
 /// hidden += norm(product), all [rows, hidden]; `normed` may be `product`.
 void add_post_normed(const LayerShape& shape, const std::vector<float>& weight, const float* product,
                      std::size_t rows, float* normed, float* hidden);

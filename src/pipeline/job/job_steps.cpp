@@ -29,6 +29,7 @@ constexpr OptionRule kAnalyze[] = {
     {"merge", imatrix},
     {"method"},
     {"identify-super-weights"},
+    {"moe-all-experts"},
     {"coverage"},
 };
 constexpr OptionRule kProfile[] = {

@@ -96,6 +96,36 @@ TEST(ForwardPass, observers_see_what_each_expert_is_given) {
   }
 }
 
+TEST(ForwardPass, observers_may_see_every_expert_at_all_tokens) {
+  for (auto [name, spec] : small_specs()) {
+    if (spec.n_experts == 0) continue;
+    const auto watch = [](const ModelSpec& of, ExpertTokens watched, Values& hidden) {
+      const Weights weights(false);
+      std::map<std::pair<MatmulInput, std::uint32_t>, Values> seen;
+      const auto pass = make_forward_pass(of);
+      const MatmulObserver observer = [&](const MatmulRows& rows) {
+        seen[{rows.input, rows.expert}].assign(rows.x.begin(), rows.x.end());
+      };
+      pass->run_layer(*pass->load_layer(0, std::cref(weights)), hidden, observer, {}, watched);
+      return seen;
+    };
+    const Values before = pseudo_random(40 * spec.hidden_size, 5, 1.0F);
+    Values given_out = before, all_out = before, used_out = before;
+    const auto given = watch(spec, ExpertTokens::given, given_out);
+    const auto all = watch(spec, ExpertTokens::all, all_out);
+    for (std::uint32_t expert = 0; expert < spec.n_experts; ++expert) {
+      EXPECT_EQ(all.at({MatmulInput::experts, expert}).size(), 40 * spec.hidden_size) << name;
+      EXPECT_EQ(all.at({MatmulInput::experts_down, expert}).size(), 40 * spec.expert_ffn) << name;
+    }
+    for (std::size_t i = 0; i < given_out.size(); ++i) EXPECT_NEAR(all_out[i], given_out[i], 1e-5) << name;
+    EXPECT_EQ(all.at({MatmulInput::attention_output, 0}), given.at({MatmulInput::attention_output, 0}));
+
+    // A model that gives every token to every expert shows the same without being asked.
+    spec.n_experts_used = spec.n_experts;
+    EXPECT_EQ(watch(spec, ExpertTokens::given, used_out), all) << name;
+  }
+}
+
 TEST(ForwardPass, bits_do_not_depend_on_threads) {
   const ModelSpec spec = small_spec();
   const Weights weights(false);
