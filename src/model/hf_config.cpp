@@ -103,12 +103,8 @@ std::vector<HfTensor> hf_tensors(const ModelSource& source, const std::string& c
   const ModelSpec spec = model_spec_from_config(
       parse_json_strict(config, "config.json", ExitCode::validation), "config.json", source.spec().name);
   std::vector<HfTensor> tensors;
+  std::size_t taken = 0;
   for (const TensorRule& rule : find_architecture(spec.architecture)->tensor_rules(spec)) {
-    if (rule.experts > 0) {
-      throw Error(ExitCode::unsupported_conversion,
-                  fmt::format("{}: experts are not written to Hugging Face directories yet", rule.gguf_name),
-                  "Supported from models with experts: GGUF");
-    }
     const ModelTensor* found = source.find(rule.gguf_name);
     if (found == nullptr) {
       if (!rule.required) continue;
@@ -119,13 +115,20 @@ std::vector<HfTensor> hf_tensors(const ModelSource& source, const std::string& c
     if (shape != rule.shape)
       throw InternalError(fmt::format("config.json gives {} the shape [{}], the model [{}]", rule.hf_name,
                                       fmt::join(rule.shape, ", "), fmt::join(shape, ", ")));
-    tensors.push_back({found, rule.hf_name, std::move(shape), rule.offset});
+    const std::uint32_t pieces = std::max(rule.experts, 1U);
+    if (rule.experts > 0) shape.erase(shape.begin());
+    for (std::uint32_t expert = 0; expert < pieces; ++expert) {
+      const std::uint64_t rows = found->rows() / pieces;
+      tensors.push_back(
+          {found, expert * rows, rows, expert, name_of_expert(rule.hf_name, expert), shape, rule.offset});
+    }
+    ++taken;
   }
   const auto stored = std::count_if(source.tensors().begin(), source.tensors().end(),
                                     [](const ModelTensor& tensor) { return !tensor.source_name.empty(); });
-  if (std::cmp_not_equal(stored, tensors.size()))
+  if (std::cmp_not_equal(stored, taken))
     throw InternalError(
-        fmt::format("config.json leaves out {} tensors", static_cast<std::size_t>(stored) - tensors.size()));
+        fmt::format("config.json leaves out {} tensors", static_cast<std::size_t>(stored) - taken));
   return tensors;
 }
 

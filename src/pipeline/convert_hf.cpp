@@ -86,15 +86,22 @@ Preparation prepare(const StageContext& context, const ConvertOptions& options, 
   return made;
 }
 
-QuantizedTensor describe(const HfPlan& plan, std::size_t index) {
-  const HfPlannedTensor& tensor = plan.tensors[index];
-  QuantizedTensor described;
-  described.name = tensor.tensor.name;
-  described.type = dtype_name(tensor.dtype);
-  described.source_type = type_name(tensor.tensor.source->stored_type);
-  described.elements = tensor.tensor.source->elements();
-  described.bytes = plan.layout.places[index].size_bytes;
-  return described;
+/// Tensors of the source, whose experts are one.
+std::vector<QuantizedTensor> describe(const HfPlan& plan) {
+  std::vector<QuantizedTensor> all;
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+    const HfPlannedTensor& tensor = plan.tensors[i];
+    const ModelTensor& source = *tensor.tensor.source;
+    if (tensor.tensor.expert == 0) {
+      QuantizedTensor& described = all.emplace_back();
+      described.name = tensor.tensor.rows == source.rows() ? tensor.tensor.name : source.name;
+      described.type = dtype_name(tensor.dtype);
+      described.source_type = type_name(source.stored_type);
+      described.elements = source.elements();
+    }
+    all.back().bytes += plan.layout.places[i].size_bytes;
+  }
+  return all;
 }
 
 QuantizeResult describe(const Preparation& made, const fs::path& output) {
@@ -107,10 +114,10 @@ QuantizeResult describe(const Preparation& made, const fs::path& output) {
   result.units = made.plan.units.size();
   result.memory_plan_bytes = made.memory_bytes;
   std::uint64_t bytes = 0, weights = 0;
-  for (std::size_t i = 0; i < made.plan.tensors.size(); ++i) {
-    result.tensors.push_back(describe(made.plan, i));
-    bytes += result.tensors.back().bytes;
-    weights += result.tensors.back().elements;
+  result.tensors = describe(made.plan);
+  for (const QuantizedTensor& tensor : result.tensors) {
+    bytes += tensor.bytes;
+    weights += tensor.elements;
   }
   result.effective_bpw = 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
   return result;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "llmq/core/error.hpp"
+#include "llmq/pipeline/quantize_plan.hpp"
 #include "llmq/quant/codec.hpp"
 
 namespace llmq {
@@ -11,7 +12,7 @@ namespace {
 
 constexpr std::uint64_t kUnitElems = std::uint64_t{1} << 20;
 
-/// True if all values of a vector are numbers of the format.
+/// True if all values are numbers of the format.
 bool is_exact(const ModelSource& source, const HfTensor& tensor, DType dtype) {
   std::vector<float> values(tensor.source->elements()), again(values.size());
   source.read_rows(*tensor.source, 0, tensor.source->rows(), RowOrder::hugging_face, values);
@@ -27,22 +28,23 @@ DType choose_dtype(const ModelSource& source, const HfTensor& tensor, DType main
                    std::optional<DType> asked) {
   if (asked) return *asked;
   const DType stored = plain_dtype(tensor.source->stored_type).value_or(main);
-  const bool widened = tensor.source->n_dims == 1 && stored == DType::F32 && main != DType::F32;
+  const bool widened = stays_f32(*tensor.source) && stored == DType::F32 && main != DType::F32;
   return widened && is_exact(source, tensor, main) ? main : stored;
 }
 
 void cut_units(HfPlan& plan, std::uint32_t index) {
-  const ModelTensor& source = *plan.tensors[index].tensor.source;
+  const HfTensor& tensor = plan.tensors[index].tensor;
   const SafetensorsPlace& place = plan.layout.places[index];
-  const std::uint64_t width = source.row_elems(), row_bytes = width * dtype_bytes(plan.tensors[index].dtype);
+  const std::uint64_t width = tensor.source->row_elems(),
+                      row_bytes = width * dtype_bytes(plan.tensors[index].dtype);
   const std::uint64_t step = std::max<std::uint64_t>(1, kUnitElems / width);
-  for (std::uint64_t row = 0; row < source.rows(); row += step) {
-    const std::uint64_t rows = std::min(step, source.rows() - row);
+  for (std::uint64_t row = 0; row < tensor.rows; row += step) {
+    const std::uint64_t rows = std::min(step, tensor.rows - row);
     OutputUnit output;
     output.cost = static_cast<double>(rows * width);
     output.ranges.push_back(
         {static_cast<std::uint32_t>(place.shard), place.offset_bytes + row * row_bytes, rows * row_bytes});
-    plan.units.push_back({index, row, rows});
+    plan.units.push_back({index, tensor.first_row + row, rows});
     plan.outputs.push_back(std::move(output));
     plan.chunk_elems = std::max(plan.chunk_elems, rows * width);
   }

@@ -20,7 +20,7 @@ struct HfPlannedTensor {
   DType dtype = DType::F32;
 };
 
-/// Rows [row, row + rows) of one tensor.
+/// Rows [row, row + rows) of a tensor's source.
 struct HfUnit {
   std::uint32_t tensor = 0;
   std::uint64_t row = 0, rows = 0;
@@ -37,8 +37,8 @@ struct HfPlan {
 /// The number format of the directory: that of most weights of the source, F16 where they are quantized.
 DType main_dtype(const ModelSource& source);
 
-/// Weights keep the format they have, quantized ones become `main`. Vectors, which GGUF files hold in F32
-/// whatever the model was in, become `main` where that is exact for all of their values.
+/// Weights keep the format they have, quantized ones become `main`. Vectors and routers, which GGUF files
+/// hold in F32 whatever the model was in, become `main` where that is exact for all of their values.
 /// @param asked  the format of all tensors instead  @param shard_bytes  of tensors in a file at most
 HfPlan plan_hf(const ModelSource& source, const std::vector<HfTensor>& tensors, DType main,
                std::optional<DType> asked, std::uint64_t shard_bytes);

@@ -66,7 +66,7 @@ std::string HfRun::publish(const NamedTexts& files, const fs::path& output) {
   const std::unique_ptr<ModelSource> written = open_model(partial_);
   for (const HfPlannedTensor& tensor : plan_.tensors) {
     const ModelTensor* found = written->find(tensor.tensor.source->name);
-    if (found == nullptr || found->source_name != tensor.tensor.name)
+    if (found == nullptr || name_of_expert(found->source_name, tensor.tensor.expert) != tensor.tensor.name)
       throw InternalError(fmt::format("the written directory has no {}", tensor.tensor.name));
   }
   const std::string lacking = tokenizer_difference(partial_, source_.vocabulary());

@@ -190,12 +190,14 @@ std::uint64_t Protection::count() const noexcept {
   return total;
 }
 
+bool stays_f32(const ModelTensor& tensor) {
+  return tensor.n_dims <= 1 || tensor.name.ends_with("_norm.weight") || !tensor.name.ends_with(".weight") ||
+         tensor.name.ends_with("ffn_gate_inp.weight") || tensor.name.ends_with("ffn_gate_inp_shexp.weight");
+}
+
 MixTensor mix_tensor(const ModelTensor& tensor) {
-  // Vectors, norms and everything that is not a matmul weight stay f32 in every file.
-  const bool stays_f32 = tensor.n_dims <= 1 || tensor.name.ends_with("_norm.weight") ||
-                         !tensor.name.ends_with(".weight") || tensor.name.ends_with("ffn_gate_inp.weight");
   return {tensor.name, tensor.ne[0], tensor.ne[1], tensor.ne[2],
-          stays_f32 ? GgmlType::F32 : tensor.stored_type};
+          stays_f32(tensor) ? GgmlType::F32 : tensor.stored_type};
 }
 
 std::vector<MixTensor> mix_tensors(const ModelSource& source) {

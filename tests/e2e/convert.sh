@@ -45,8 +45,8 @@ done
 on 3 convert "$model" gguf -n np3 > /dev/null
 same pebble-BF16.gguf np3.gguf
 
-# Every architecture, in every number format: names, norms stored less one, rows in their order.
-for class in Llama Mistral Qwen2 Qwen3 Gemma2 Gemma3 Olmo2 Phi3; do
+# Every architecture, and some (with LLMQ_ALL all) in every number format: names, norms stored less one, rows in their order.
+for class in Llama Mistral Mixtral Qwen2 Qwen3 Qwen2Moe Qwen3Moe Gemma2 Gemma3 Olmo2 Phi3; do
   "$LLMQ_MAKE_MODEL" made "$model" 2 256 512 ${class}ForCausalLM
   on 1 convert made gguf -n made > /dev/null
   on 1 convert made.gguf hf -n made-hf > /dev/null
@@ -54,7 +54,9 @@ for class in Llama Mistral Qwen2 Qwen3 Gemma2 Gemma3 Olmo2 Phi3; do
   grep -q "\"${class}ForCausalLM\"" made-hf/config.json || fail "$class: the class is lost"
   on 1 convert made-hf gguf -n remade > /dev/null
   same_content made.gguf remade.gguf
-  for level in F16 F32; do
+  levels="F16 F32"
+  [ -n "${LLMQ_ALL:-}" ] || [[ $class =~ ^(Llama|Gemma3|Qwen2Moe)$ ]] || levels=
+  for level in $levels; do
     on 1 convert made gguf -q $level -n made-$level > /dev/null
     on 1 convert made-$level.gguf hf -n $level-hf > /dev/null
     on 1 convert $level-hf gguf -n again-$level > /dev/null
@@ -62,7 +64,7 @@ for class in Llama Mistral Qwen2 Qwen3 Gemma2 Gemma3 Olmo2 Phi3; do
     on 1 convert again-$level.gguf hf -n again-$level-hf > /dev/null
     same_tensors $level-hf again-$level-hf
   done
-  rm -r made made-hf F16-hf F32-hf again-F16-hf again-F32-hf made*.gguf remade.gguf again-F*.gguf
+  rm -rf made made-hf F16-hf F32-hf again-F16-hf again-F32-hf made*.gguf remade.gguf again-F*.gguf
 done
 
 # Llama 3's scaling is a tensor there and settings here; a set of files is one model.

@@ -18,16 +18,19 @@ namespace llmq {
 /// @throws Error(unsupported_conversion) for rotation factors that no known scaling gives.
 std::string hf_config_text(const ModelSpec& spec, const Vocabulary& vocabulary, std::string_view dtype);
 
-/// A tensor as it stands in a checkpoint.
+/// A tensor as it stands in a checkpoint: a whole one of the source, or the matrix of one expert.
 struct HfTensor {
   const ModelTensor* source = nullptr;
+  std::uint64_t first_row = 0, rows = 0;  ///< of the source
+  std::uint32_t expert = 0;
   std::string name;                  ///< "model.layers.0.input_layernorm.weight"
   std::vector<std::uint64_t> shape;  ///< [out_features, in_features]
   float offset = 0;                  ///< of the model's values above the stored ones: 1 for Gemma's norms
 };
 
-/// Tensors of the checkpoint that `config` describes, in the source's order; those that are generated from
-/// the configuration are left out. @throws InternalError when the configuration is of another model.
+/// Tensors of the checkpoint that `config` describes, in the source's order, experts after each other; those
+/// that are generated from the configuration are left out. @throws InternalError when the configuration is of
+/// another model.
 std::vector<HfTensor> hf_tensors(const ModelSource& source, const std::string& config);
 
 /// Names and contents of files.

@@ -78,6 +78,8 @@ struct PlanRecipe {
   std::vector<GgufMetadata::Pair> metadata;  ///< more keys; their size must not depend on `choices`
 };
 
+/// True for what every GGUF file keeps in F32: vectors, norms, routers and gates of experts.
+bool stays_f32(const ModelTensor& tensor);
 /// A tensor as mixes see it; its source_type is what the file keeps where the tensor is not quantized.
 MixTensor mix_tensor(const ModelTensor& tensor);
 /// The model's tensors as the mixes and the rules see them, in the same order.
