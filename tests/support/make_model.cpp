@@ -1,5 +1,6 @@
 // Writes a checkpoint with random weights: make_model DIRECTORY TOKENIZER_DIRECTORY LAYERS HIDDEN FFN
-// [CLASS]. BF16, heads of 64, the vocabulary of the tokenizer's model. Without CLASS a Llama with 4 query
+// [CLASS]. BF16, heads of 64, the vocabulary of the tokenizer's model, or of its files where there is none.
+// Without CLASS a Llama with 4 query
 // heads a key head and norms of one; else one of architecture_models.hpp, two query heads a key head, norms
 // and biases that differ.
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "llmq/core/file.hpp"
 #include "llmq/core/half.hpp"
 #include "llmq/model/spec.hpp"
+#include "llmq/model/tokenizer.hpp"
 
 #include "architecture_models.hpp"
 
@@ -64,7 +66,9 @@ int main(int argc, char** argv) {
   const fs::path tokenizer = argv[2];
   MadeShape shape;
   shape.layers = std::stoull(argv[3]), shape.hidden = std::stoull(argv[4]), shape.ffn = std::stoull(argv[5]);
-  shape.vocab = llmq::read_model_spec(tokenizer).vocab_size;
+  shape.vocab = fs::exists(tokenizer / "config.json")
+                    ? llmq::read_model_spec(tokenizer).vocab_size
+                    : static_cast<std::uint32_t>(llmq::read_vocabulary(tokenizer, 0).tokens.size());
   shape.heads = shape.hidden / 64;
   shape.kv_heads = argc == 6 ? shape.heads / 4 : shape.heads / 2;
   std::vector<MadeClass> classes = made_classes();
@@ -74,8 +78,10 @@ int main(int argc, char** argv) {
   });
   if (made == classes.end()) return 2;
   fs::create_directories(out);
-  for (const char* name : {"tokenizer.model", "tokenizer_config.json"}) {
-    fs::copy(tokenizer / name, out / name, fs::copy_options::overwrite_existing);
+  const bool pieces = fs::exists(tokenizer / "tokenizer.model");
+  for (const char* name : {pieces ? "tokenizer.model" : "tokenizer.json", "tokenizer_config.json"}) {
+    if (fs::exists(tokenizer / name))
+      fs::copy(tokenizer / name, out / name, fs::copy_options::overwrite_existing);
   }
   llmq::write_file_atomically(out / "config.json", made_config(*made, shape));
   write_weights(out / "model.safetensors", made_tensors(*made, shape), argc == 7 ? 0.1F : 0.0F);

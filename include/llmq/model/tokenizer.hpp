@@ -39,6 +39,9 @@ struct Vocabulary {
   std::string chat_template;  ///< empty if none
 };
 
+/// BOS stands in front of a text: the flag says so, or where there is none the kind of the vocabulary.
+bool adds_bos(const Vocabulary& vocabulary) noexcept;
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -48,7 +51,7 @@ class Tokenizer {
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
   /// Bytes of the ids (control tokens give nothing).
   virtual std::string decode(const std::vector<TokenId>& ids) const = 0;
-  bool adds_bos() const noexcept;  ///< the flag, or the default of the kind
+  bool adds_bos() const noexcept { return llmq::adds_bos(vocabulary_); }
   /// SHA-256 over all vocabulary content.
   std::string content_hash() const;
 

@@ -22,7 +22,7 @@ struct Fragment {
   std::string_view text;
   TokenId token = -1;  ///< >= 0: this fragment is that token
 };
-/// Splits out user-defined tokens, longest first.
+/// Splits out user-defined tokens, longest first; those that runtimes take for control tokens stay text.
 std::vector<Fragment> split_user_defined(std::string_view text, const Vocabulary& vocabulary);
 
 /// Length in bytes of the UTF-8 character that starts with `lead`; 1 for stray bytes.
@@ -41,8 +41,12 @@ struct PreTokenizer {
   std::string_view id;
   std::vector<std::string> patterns;
   bool ignore_merges = false;  ///< a whole word in the vocabulary is taken before merging
+  bool adds_bos = false;       ///< where no flag says so
+  bool composes = false;       ///< its models are published with NFC, which GGUF runtimes leave out
 };
 const PreTokenizer* find_pre_tokenizer(std::string_view id);
+/// The first row that cuts words by `patterns`, one that treats whole words alike before others.
+const PreTokenizer* find_pre_tokenizer(const std::vector<std::string>& patterns, bool ignore_merges);
 const std::vector<PreTokenizer>& pre_tokenizers();
 
 }  // namespace llmq

@@ -1,60 +1,22 @@
 // Byte-level BPE: text is cut into words by the pre-tokenizer's regular expressions, the bytes of a word
 // become characters of a printable alphabet, and neighbours merge by rank. SPDX-License-Identifier:
 // Apache-2.0
-#define PCRE2_CODE_UNIT_WIDTH 8
 #include <memory>
 #include <unordered_map>
 
 #include <fmt/format.h>
-#include <pcre2.h>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/text.hpp"
 
 #include "model/tokenizer/algorithms.hpp"
 #include "model/tokenizer/merge_chain.hpp"
+#include "model/tokenizer/split_pattern.hpp"
 
 namespace llmq {
 namespace {
 
 constexpr std::size_t kMaxCachedWords = 1 << 18;
-
-/// A compiled pattern; matching is thread-safe with a match block a call.
-class Regex {
- public:
-  explicit Regex(const std::string& pattern) {
-    int error = 0;
-    PCRE2_SIZE offset = 0;
-    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.c_str()), pattern.size(),
-                              PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
-    if (!code_)
-      throw InternalError(fmt::format("pre-tokenizer pattern does not compile at {}: {}", offset, pattern));
-    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
-  }
-
-  /// Pieces of `text`: matches, and what stands between them. `text` must be valid UTF-8.
-  void split(std::string_view text, std::vector<std::string_view>& pieces) const {
-    const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> block(
-        pcre2_match_data_create_from_pattern(code_.get(), nullptr), &pcre2_match_data_free);
-    std::size_t at = 0;
-    while (at < text.size()) {
-      const int found = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
-                                    PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, block.get(), nullptr);
-      if (found < 0) break;  // no further match (or a limit of the library): the rest is one piece
-      const PCRE2_SIZE* range = pcre2_get_ovector_pointer(block.get());
-      if (range[0] > at) pieces.push_back(text.substr(at, range[0] - at));
-      pieces.push_back(text.substr(range[0], range[1] - range[0]));
-      at = range[1];
-    }
-    if (at < text.size()) pieces.push_back(text.substr(at));
-  }
-
- private:
-  struct Free {
-    void operator()(pcre2_code* code) const noexcept { pcre2_code_free(code); }
-  };
-  std::unique_ptr<pcre2_code, Free> code_;
-};
 
 /// Each byte that is not part of well-formed UTF-8 becomes U+FFFD, as lenient readers do.
 std::string make_valid_utf8(std::string_view text) {
@@ -130,7 +92,7 @@ class BpeTokenizer final : public Tokenizer {
  private:
   std::vector<std::string_view> split_words(std::string_view text) const {
     std::vector<std::string_view> pieces = {text};
-    for (const Regex& pattern : patterns_) {
+    for (const SplitPattern& pattern : patterns_) {
       std::vector<std::string_view> finer;
       for (const std::string_view piece : pieces) pattern.split(piece, finer);
       pieces = std::move(finer);
@@ -173,7 +135,7 @@ class BpeTokenizer final : public Tokenizer {
     return ids;
   }
 
-  std::vector<Regex> patterns_;
+  std::vector<SplitPattern> patterns_;
   bool ignore_merges_ = false;
   std::unordered_map<std::string_view, TokenId> ids_;
   std::unordered_map<std::string_view, float> ranks_;

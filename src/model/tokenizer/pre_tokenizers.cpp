@@ -30,21 +30,21 @@ bool is_printable_byte(unsigned byte) {
 
 const std::vector<PreTokenizer>& pre_tokenizers() {
   static const std::vector<PreTokenizer> table = {
-      {"gpt-2", {kGpt2}, false},
-      {"llama-bpe", {kLlama3}, true},
-      {"qwen2", {kQwen2}, false},
-      {"smollm", {R"(\p{N})", kGpt2}, false},
-      {"phi-2", {kGpt2}, false},
-      {"olmo", {kGpt2}, false},
-      {"mpt", {kGpt2}, false},
-      {"smaug-bpe", {kLlama3}, true},
-      {"dbrx", {kLlama3}, true},
-      {"falcon3", {kLlama3}, true},
-      {"stablelm2", {kQwen2}, false},
-      {"deepseek-r1-qwen", {kQwen2}, false},
-      {"starcoder", {R"(\p{N})", kGpt2}, false},
-      {"refact", {R"(\p{N})", kGpt2}, false},
-      {"command-r", {R"(\p{N})", kGpt2}, false},
+      {"gpt-2", {kGpt2}},
+      {"llama-bpe", {kLlama3}, true, true},
+      {"qwen2", {kQwen2}, false, false, true},
+      {"smollm", {R"(\p{N})", kGpt2}},
+      {"phi-2", {kGpt2}},
+      {"olmo", {kGpt2}, false, false, true},
+      {"mpt", {kGpt2}, false, false, true},
+      {"smaug-bpe", {kLlama3}},
+      {"dbrx", {kLlama3}},
+      {"falcon3", {kLlama3}, true, true},
+      {"stablelm2", {kQwen2}},
+      {"deepseek-r1-qwen", {kQwen2}, false, false, true},
+      {"starcoder", {R"(\p{N})", kGpt2}},
+      {"refact", {R"(\p{N})", kGpt2}},
+      {"command-r", {R"(\p{N})", kGpt2}, false, false, true},
   };
   return table;
 }
@@ -54,6 +54,16 @@ const PreTokenizer* find_pre_tokenizer(std::string_view id) {
     if (row.id == id) return &row;
   }
   return nullptr;
+}
+
+const PreTokenizer* find_pre_tokenizer(const std::vector<std::string>& patterns, bool ignore_merges) {
+  const PreTokenizer* by_pattern = nullptr;
+  for (const PreTokenizer& row : pre_tokenizers()) {
+    if (row.patterns != patterns) continue;
+    if (row.ignore_merges == ignore_merges) return &row;
+    if (by_pattern == nullptr) by_pattern = &row;
+  }
+  return by_pattern;
 }
 
 const std::vector<std::string>& byte_alphabet() {
