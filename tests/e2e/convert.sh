@@ -67,6 +67,18 @@ for class in Llama Mistral Mixtral Qwen2 Qwen3 Qwen2Moe Qwen3Moe Gemma2 Gemma3 O
   rm -rf made made-hf F16-hf F32-hf again-F16-hf again-F32-hf made*.gguf remade.gguf again-F*.gguf
 done
 
+# Byte-level tokenizers: tokenizer.json is written, and the file made of it says the same of the tokenizer.
+for tokenizer in gpt-2 qwen2.5; do
+  "$LLMQ_MAKE_MODEL" bytes "$LLMQ_TEST_DATA/tokenizers/mixed/$tokenizer" 1 128 128 Qwen2ForCausalLM
+  on 1 convert bytes gguf -n bytes > /dev/null
+  on 1 convert bytes.gguf hf -n bytes-hf > /dev/null 2> err.txt
+  [ -s bytes-hf/tokenizer.json ] && ! grep -q 'tokenizer' err.txt || { cat err.txt; fail "$tokenizer: a tokenizer.json can be written"; }
+  on 1 convert bytes-hf gguf -n rebytes > /dev/null
+  same_content bytes.gguf rebytes.gguf
+  content bytes.gguf | grep '^tokenizer.ggml.merges ' > merges.txt || fail "$tokenizer: nothing was compared"
+  rm -r bytes bytes-hf bytes.gguf rebytes.gguf
+done
+
 # Llama 3's scaling is a tensor there and settings here; a set of files is one model.
 copy_model three
 sed -i 's/"rope_scaling": null/"rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 128}/' three/config.json

@@ -80,11 +80,13 @@ async function checkDirectory(directory) {
     const name = path.basename(directory);
     run(makeModel, [at(name), directory, "1", "128", "64", "LlamaForCausalLM"]);
     convert(at(name), "gguf", "-n", name);
+    convert(at(`${name}.gguf`), "hf", "-n", `${name}-hf`);
     const theirs = await stock(at(`${name}.gguf`));
     compare(name, ours(directory), theirs);
     compare(`${name}.gguf`, ours(at(`${name}.gguf`)), theirs);
+    compare(`${name}-hf`, ours(at(`${name}-hf`)), theirs);
     checkHash(name, theirs);
-    for (const made of [name, `${name}.gguf`]) fs.rmSync(at(made), {recursive: true});
+    for (const made of [name, `${name}-hf`, `${name}.gguf`]) fs.rmSync(at(made), {recursive: true});
 }
 
 const supported = ["command-r", "gpt-2", "llama-bpe", "llama-spm", "mpt", "phi-3", "qwen2", "refact", "starcoder"];

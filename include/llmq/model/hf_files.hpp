@@ -37,7 +37,8 @@ std::vector<HfTensor> hf_tensors(const ModelSource& source, const std::string& c
 using NamedTexts = std::vector<std::pair<std::string, std::string>>;
 
 /// tokenizer_config.json and generation_config.json as far as the vocabulary says; for SentencePiece also
-/// tokenizer.model, which has the tokens, scores and types of the vocabulary and no normalization.
+/// tokenizer.model, which has the tokens, scores and types of the vocabulary and no normalization; for
+/// byte-level BPE tokenizer.json, if its pre-tokenizer is known.
 NamedTexts tokenizer_files(const ModelSpec& spec, const Vocabulary& vocabulary);
 
 /// What the tokenizer files of a directory lack of the vocabulary; empty: nothing. Local.

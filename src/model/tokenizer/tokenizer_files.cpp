@@ -1,7 +1,6 @@
-// Tokenizer files of a directory from what a GGUF file says. SentencePiece models are written: their format
-// is a list of pieces, which the vocabulary has. tokenizer.json of byte-level BPE is not: it says more than a
-// GGUF file keeps (normalization, how added tokens take spaces), and half of it would be another tokenizer.
-// SPDX-License-Identifier: Apache-2.0
+// Tokenizer files of a directory from what a GGUF file says: a SentencePiece model or tokenizer.json, the
+// small files beside it, and the proof that reading them gives the vocabulary back. SPDX-License-Identifier:
+// Apache-2.0
 #include <bit>
 #include <cstdint>
 
@@ -10,6 +9,9 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/model/hf_files.hpp"
+
+#include "model/tokenizer/algorithms.hpp"
+#include "model/tokenizer/tokenizer_json.hpp"
 
 namespace llmq {
 namespace {
@@ -89,17 +91,18 @@ std::string sentencepiece_model(const Vocabulary& vocabulary) {
   return model.bytes();
 }
 
-/// Tokens that SentencePiece models hold as ordinary ones.
+/// Tokens that SentencePiece models hold as ordinary ones; with byte-level BPE all that text is searched for.
 Json added_tokens(const Vocabulary& vocabulary) {
   Json added = Json::object();
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    if (vocabulary.types[id] != TokenType::user_defined) continue;
+    const bool special = vocabulary.types[id] == TokenType::control && vocabulary.model == "gpt2";
+    if (vocabulary.types[id] != TokenType::user_defined && !special) continue;
     added[std::to_string(id)] = {{"content", vocabulary.tokens[id]},
                                  {"lstrip", false},
                                  {"normalized", false},
                                  {"rstrip", false},
                                  {"single_word", false},
-                                 {"special", false}};
+                                 {"special", special}};
   }
   return added;
 }
@@ -132,25 +135,47 @@ std::string tokenizer_config(const ModelSpec& spec, const Vocabulary& vocabulary
   config["model_max_length"] = spec.context_length;
   config["clean_up_tokenization_spaces"] = false;
   if (vocabulary.model == "llama") config["legacy"] = false;
+  if (vocabulary.model == "gpt2") config[kPreTokenizerMember] = vocabulary.pre;
   return config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-std::string first_difference(const Vocabulary& made, const Vocabulary& wanted) {
+std::string first_token_difference(const Vocabulary& made, const Vocabulary& wanted) {
   if (made.tokens.size() != wanted.tokens.size())
     return fmt::format("{} tokens instead of {}", made.tokens.size(), wanted.tokens.size());
+  const bool scored = wanted.model == "llama";
   for (std::size_t id = 0; id < wanted.tokens.size(); ++id) {
-    const char* what = made.tokens[id] != wanted.tokens[id]                                   ? "text"
-                       : piece_type(made.types[id]) != piece_type(wanted.types[id])           ? "type"
-                       : made.scores != wanted.scores && made.scores[id] != wanted.scores[id] ? "score"
-                                                                                              : nullptr;
+    const char* what = made.tokens[id] != wanted.tokens[id]                         ? "text"
+                       : piece_type(made.types[id]) != piece_type(wanted.types[id]) ? "type"
+                       : scored && made.scores[id] != wanted.scores[id]             ? "score"
+                                                                                    : nullptr;
     if (what != nullptr) return fmt::format("the {} of token {}", what, id);
   }
-  if (made.bos != wanted.bos || made.eos != wanted.eos || made.unk != wanted.unk || made.pad != wanted.pad)
+  return {};
+}
+
+/// With byte-level BPE no runtime looks at the flag of a space in front.
+std::string first_difference(const Vocabulary& made, const Vocabulary& wanted) {
+  if (made.model != wanted.model) return fmt::format("a tokenizer model \"{}\"", wanted.model);
+  const bool bytes = wanted.model == "gpt2";
+  if (bytes && made.pre != wanted.pre) return fmt::format("the pre-tokenizer \"{}\"", wanted.pre);
+  if (std::string tokens = first_token_difference(made, wanted); !tokens.empty()) return tokens;
+  if (made.merges != wanted.merges) return "the merges";
+  if (made.bos != wanted.bos || made.eos != wanted.eos || made.unk != wanted.unk || made.pad != wanted.pad ||
+      made.sep != wanted.sep || made.cls != wanted.cls || made.mask != wanted.mask)
     return "special tokens";
   if (made.add_bos != wanted.add_bos || made.add_eos != wanted.add_eos ||
-      made.add_space_prefix != wanted.add_space_prefix)
+      (!bytes && made.add_space_prefix != wanted.add_space_prefix))
     return "flags";
   return made.chat_template == wanted.chat_template ? "" : "the chat template";
+}
+
+/// What no tokenizer.json can be made of.
+std::string unwritable(const Vocabulary& vocabulary) {
+  if (vocabulary.model != "gpt2") return {};
+  if (find_pre_tokenizer(vocabulary.pre) == nullptr)
+    return fmt::format("the expressions of the pre-tokenizer \"{}\"", vocabulary.pre);
+  const std::string merge = unusable_merge(vocabulary);
+  return merge.empty() ? "" : fmt::format("tokens of the merge \"{}\"", merge);
 }
 
 }  // namespace
@@ -163,11 +188,14 @@ NamedTexts tokenizer_files(const ModelSpec& spec, const Vocabulary& vocabulary) 
   if (vocabulary.pad) generation["pad_token_id"] = *vocabulary.pad;
   if (!generation.empty()) files.emplace_back("generation_config.json", generation.dump(2) + "\n");
   if (vocabulary.model == "llama") files.emplace_back("tokenizer.model", sentencepiece_model(vocabulary));
+  if (vocabulary.model == "gpt2" && unwritable(vocabulary).empty())
+    files.emplace_back("tokenizer.json", tokenizer_json_text(vocabulary));
   return files;
 }
 
 std::string tokenizer_difference(const std::filesystem::path& directory, const Vocabulary& vocabulary) {
   const auto count = static_cast<std::uint32_t>(vocabulary.tokens.size());
+  if (std::string lacking = unwritable(vocabulary); !lacking.empty()) return lacking;
   try {
     return first_difference(read_vocabulary(directory, count), vocabulary);
   } catch (const Error& error) {

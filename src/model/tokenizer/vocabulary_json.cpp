@@ -10,6 +10,7 @@
 
 #include "model/tokenizer/algorithms.hpp"
 #include "model/tokenizer/companion_files.hpp"
+#include "model/tokenizer/tokenizer_json.hpp"
 
 namespace llmq {
 namespace {
@@ -20,8 +21,9 @@ constexpr std::uint64_t kMaxTokens = 1 << 24;
 
 class JsonVocabularyReader {
  public:
-  JsonVocabularyReader(json document, std::string path)
-      : document_(std::move(document)), path_(std::move(path)) {}
+  /// @param exact_types  a token is special only where it says so, whatever it looks like
+  JsonVocabularyReader(json document, std::string path, bool exact_types)
+      : document_(std::move(document)), path_(std::move(path)), exact_types_(exact_types) {}
 
   Vocabulary read(std::uint32_t vocab_size) {
     const json& model = member(document_, "model");
@@ -43,7 +45,40 @@ class JsonVocabularyReader {
     return std::move(vocabulary_);
   }
 
+  /// Flags that the file's own frame of special tokens sets where no other file does. A flag that says what
+  /// holds without it is left out.
+  void apply_frame(Vocabulary& vocabulary) const {
+    const json* single = frame();
+    if (single == nullptr) return;
+    const auto is = [&](const json& part, const std::optional<TokenId>& id) {
+      if (!id || !part.is_object() || !part.contains("SpecialToken")) return false;
+      return string_member(part["SpecialToken"], "id", "") ==
+             vocabulary.tokens[static_cast<std::size_t>(*id)];
+    };
+    if (!vocabulary.add_bos && !adds_bos(vocabulary) && is(single->front(), vocabulary.bos))
+      vocabulary.add_bos = true;
+    if (!vocabulary.add_eos && single->size() > 1 && is(single->back(), vocabulary.eos))
+      vocabulary.add_eos = true;
+  }
+
  private:
+  /// What stands around one text, in order; null when the file has no such frame.
+  const json* frame() const {
+    if (!document_.contains("post_processor") || !document_["post_processor"].is_object()) return nullptr;
+    const json& post = document_["post_processor"];
+    const auto single = [](const json& part) -> const json* {
+      const bool fits = part.is_object() && string_member(part, "type", "") == "TemplateProcessing" &&
+                        part.contains("single") && part["single"].is_array() && !part["single"].empty();
+      return fits ? &part["single"] : nullptr;
+    };
+    if (const json* found = single(post)) return found;
+    if (!post.contains("processors") || !post["processors"].is_array()) return nullptr;
+    for (const json& part : post["processors"]) {
+      if (const json* found = single(part)) return found;
+    }
+    return nullptr;
+  }
+
   [[noreturn]] void fail(std::string reason) const {
     throw FormatError(ExitCode::validation, path_, FormatError::kNoOffset, std::move(reason),
                       "The tokenizer file is damaged; fetch it again");
@@ -145,7 +180,8 @@ class JsonVocabularyReader {
       if (!content.is_string()) fail("an added token has no text");
       if (id >= vocabulary_.tokens.size()) continue;
       const auto text = content.get<std::string>();
-      const bool special = (token.contains("special") && token["special"] == true) || looks_special(text);
+      const bool special =
+          (token.contains("special") && token["special"] == true) || (!exact_types_ && looks_special(text));
       const bool unknown =
           model.contains("unk_token") && model["unk_token"] == text && vocabulary_.model == "llama";
       vocabulary_.tokens[id] = text;
@@ -167,7 +203,7 @@ class JsonVocabularyReader {
                pre["pattern"].contains("Regex") && pre["pattern"]["Regex"].is_string()) {
       patterns.push_back(pre["pattern"]["Regex"].get<std::string>());
     } else if (type == "Digits") {
-      patterns.push_back(R"(\p{N})");
+      patterns.push_back(pre.value("individual_digits", json(false)) == true ? R"(\p{N})" : R"(\p{N}+)");
     } else if (type == "ByteLevel") {
       if (!pre.contains("use_regex") || pre["use_regex"] == true)
         patterns.push_back(find_pre_tokenizer("gpt-2")->patterns[0]);
@@ -180,15 +216,9 @@ class JsonVocabularyReader {
     std::vector<std::string> patterns;
     if (document_.contains("pre_tokenizer")) collect_patterns(document_["pre_tokenizer"], patterns);
     const bool ignore_merges = model.contains("ignore_merges") && model["ignore_merges"] == true;
-    const PreTokenizer* by_pattern = nullptr;
-    for (const PreTokenizer& row : pre_tokenizers()) {
-      std::vector<std::string> published = row.patterns;
-      if (published == patterns && row.ignore_merges == ignore_merges) return std::string(row.id);
-      if (published == patterns && by_pattern == nullptr) by_pattern = &row;
-    }
-    // Same words cut; whole-word tokens only differ for vocabularies that hold words their merges cannot
-    // make.
-    if (by_pattern != nullptr) return std::string(by_pattern->id);
+    // Where only whole words are treated otherwise: that differs for vocabularies with words that merges
+    // cannot make.
+    if (const PreTokenizer* row = find_pre_tokenizer(patterns, ignore_merges)) return std::string(row->id);
     throw Error(ExitCode::unsupported_conversion,
                 fmt::format("{}: its pre-tokenizer is not supported: {}", path_, fmt::join(patterns, " ; ")),
                 "Please report the model, so that its pattern can be added");
@@ -196,15 +226,31 @@ class JsonVocabularyReader {
 
   json document_;
   std::string path_;
+  bool exact_types_;
   Vocabulary vocabulary_;
 };
 
 }  // namespace
 
+namespace {
+/// The pre-tokenizer of the GGUF file that the directory was made from, where it cuts words as the one found.
+void prefer_named_pre_tokenizer(const json& settings, Vocabulary& vocabulary) {
+  const PreTokenizer* named = find_pre_tokenizer(string_member(settings, kPreTokenizerMember, ""));
+  const PreTokenizer* found = find_pre_tokenizer(vocabulary.pre);
+  if (named != nullptr && found != nullptr && named->patterns == found->patterns &&
+      named->ignore_merges == found->ignore_merges)
+    vocabulary.pre = named->id;
+}
+}  // namespace
+
 Vocabulary read_json_vocabulary(const std::filesystem::path& directory, std::uint32_t vocab_size) {
   const std::filesystem::path path = directory / "tokenizer.json";
-  Vocabulary vocabulary = JsonVocabularyReader(read_json_object(path), path.string()).read(vocab_size);
+  const json settings = read_json_object(directory / "tokenizer_config.json");
+  JsonVocabularyReader reader(read_json_object(path), path.string(), settings.contains(kPreTokenizerMember));
+  Vocabulary vocabulary = reader.read(vocab_size);
+  prefer_named_pre_tokenizer(settings, vocabulary);
   apply_special_settings(directory, vocabulary);
+  reader.apply_frame(vocabulary);
   return vocabulary;
 }
 

@@ -216,14 +216,19 @@ TEST(TokenizerFiles, sentencepiece_models_are_exact_with_every_type_of_token) {
   EXPECT_EQ(tokenizer_difference(scratch.path(), vocabulary), "the score of token 302");
 }
 
-TEST(TokenizerFiles, byte_level_tokenizers_are_not_made_up) {
+TEST(TokenizerFiles, a_byte_level_tokenizer_that_is_not_known_is_not_made_up) {
   const ScratchDirectory scratch;
-  const Vocabulary vocabulary = read_vocabulary(fs::path(LLMQ_TEST_DATA) / "tokenizers/gpt-2", 0);
-  for (const auto& [name, text] : tokenizer_files(pebble()->spec(), vocabulary)) {
-    EXPECT_TRUE(name == "tokenizer_config.json" || name == "generation_config.json") << name;
-    write_file_atomically(scratch / name, text);
+  const Vocabulary known = read_vocabulary(fs::path(LLMQ_TEST_DATA) / "tokenizers/gpt-2", 0);
+  Vocabulary unknown = known, broken = known;
+  unknown.pre = "of-tomorrow";
+  broken.merges.push_back("no token");
+  for (const Vocabulary* vocabulary : {&unknown, &broken}) {
+    for (const auto& [name, text] : tokenizer_files(pebble()->spec(), *vocabulary))
+      EXPECT_TRUE(name == "tokenizer_config.json" || name == "generation_config.json") << name;
   }
-  EXPECT_THAT(tokenizer_difference(scratch.path(), vocabulary), HasSubstr("neither tokenizer.model nor"));
+  EXPECT_EQ(tokenizer_difference(scratch.path(), unknown),
+            "the expressions of the pre-tokenizer \"of-tomorrow\"");
+  EXPECT_EQ(tokenizer_difference(scratch.path(), broken), "tokens of the merge \"no token\"");
 }
 
 TEST_F(Conversions, rows_of_a_file_are_the_same_by_windows_and_as_a_whole) {
