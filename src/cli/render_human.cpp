@@ -233,6 +233,11 @@ std::string human(const Info& info) {
     text += row("name", model.model_name);
     text += row("architecture", model.architecture);
     text += row("parameters", format_count(model.parameter_count));
+    if (model.num_experts > 0) {
+      text += row("of a token", format_count(model.active_parameter_count));
+      text += row("experts", fmt::format("{} a layer, {} a token{}", model.num_experts,
+                                         model.num_experts_used, model.shared_expert ? ", one shared" : ""));
+    }
     text += row("hidden size", format_count(model.hidden_size));
     text += row("layers", format_count(model.num_layers));
     text += row("heads", fmt::format("{} ({} for keys and values)", model.num_heads, model.num_kv_heads));
@@ -241,6 +246,7 @@ std::string human(const Info& info) {
     text += row("dtype", model.torch_dtype);
     text += row("size", format_size(model.bytes));
     if (model.file_type.empty()) return text;
+    if (model.files > 1) text += row("files", format_count(model.files));
     text += row("file type", model.file_type);
     text += row("bits per weight", fmt::format("{:.3f}", model.bits_per_weight));
     for (const auto& [type, count] : model.tensors_by_type)

@@ -226,6 +226,12 @@ std::string json(const Info& info, const Warnings& warnings) {
                 {"context_length", model.context_length},
                 {"torch_dtype", model.torch_dtype},
                 {"size_bytes", model.bytes}};
+    if (model.num_experts > 0) {
+      document["num_experts"] = model.num_experts;
+      document["num_experts_used"] = model.num_experts_used;
+      document["shared_expert"] = model.shared_expert;
+      document["active_parameter_count"] = model.active_parameter_count;
+    }
     if (!model.file_type.empty()) {
       document["file_type"] = model.file_type;
       document["files"] = model.files;

@@ -26,6 +26,19 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxUnknownNamesShown = 5;
 
+/// Where a checkpoint keeps the same weight of all experts in one tensor: rows of expert e begin at
+/// e * step + first.
+struct StackedExperts {
+  const SafetensorsTensor* stored = nullptr;
+  std::uint64_t first = 0, step = 0;  ///< in elements
+};
+
+/// "model.layers.0.mlp.experts.{}.up_proj.weight" -> "model.layers.0.mlp.experts.gate_up_proj".
+std::string stacked_name(const TensorRule& rule) {
+  const std::string before = rule.hf_name.substr(0, rule.hf_name.find("{}"));
+  return before + (rule.gguf_name.ends_with("ffn_down_exps.weight") ? "down_proj" : "gate_up_proj");
+}
+
 /// Buffers that older exporters stored and no converter carries over.
 bool is_dropped(std::string_view name) {
   return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attention.masked_bias") ||
@@ -72,6 +85,10 @@ class HfSource final : public ModelSource {
   }
 
   void will_need(const ModelTensor& tensor) const noexcept override {
+    if (const auto stacked = stacked_.find(tensor.name); stacked != stacked_.end()) {
+      const SafetensorsTensor& stored = *stacked->second.stored;
+      return checkpoint_.shards()[stored.shard].will_need(stored.offset_bytes, stored.size_bytes);
+    }
     for (std::uint64_t expert = 0; expert < tensor.ne[2]; ++expert) {
       const SafetensorsTensor* stored = checkpoint_.find(name_of_expert(tensor.source_name, expert));
       if (stored != nullptr)
@@ -108,6 +125,7 @@ class HfSource final : public ModelSource {
         is_compressed_tensors(read_file(directory_ / "config.json", std::uint64_t{16} << 20, 3));
     for (const TensorRule& rule : architecture.tensor_rules(spec_)) {
       const SafetensorsTensor* stored = checkpoint_.find(name_of_expert(rule.hf_name, 0));
+      if (stored == nullptr && rule.experts > 0 && add_stacked(rule, used)) continue;
       if (stored == nullptr) {
         if (!rule.required) continue;
         throw Error(ExitCode::validation,
@@ -154,14 +172,39 @@ class HfSource final : public ModelSource {
     }
   }
 
+  /// Experts in one tensor: [experts, hidden, ffn] of ffn_down, [experts, 2 ffn, hidden] of gate and up, the
+  /// gates of an expert first. False if the checkpoint has none.
+  bool add_stacked(const TensorRule& rule, std::set<std::string_view>& used) {
+    const SafetensorsTensor* stored = checkpoint_.find(stacked_name(rule));
+    if (stored == nullptr) return false;
+    const bool pair = !rule.gguf_name.ends_with("ffn_down_exps.weight");
+    const std::uint64_t matrix = rule.shape[1] * rule.shape[2];
+    std::vector<std::uint64_t> wanted = rule.shape;
+    if (pair) wanted[1] *= 2;
+    require_shape(stored->name, stored->shape, wanted);
+    const bool second = rule.gguf_name.ends_with("ffn_up_exps.weight");
+    stacked_[rule.gguf_name] = {stored, second ? matrix : 0, pair ? 2 * matrix : matrix};
+    add_checked_tensor(rule, *stored);
+    used.insert(stored->name);
+    return true;
+  }
+
+  void require_shape(const std::string& name, const std::vector<std::uint64_t>& shape,
+                     const std::vector<std::uint64_t>& wanted) const {
+    if (shape == wanted) return;
+    throw Error(ExitCode::validation,
+                fmt::format("{}: tensor {} has shape [{}], config.json asks for [{}]", directory_.string(),
+                            name, fmt::join(shape, ", "), fmt::join(wanted, ", ")));
+  }
+
   void add_tensor(const TensorRule& rule, const SafetensorsTensor& stored) {
     std::vector<std::uint64_t> shape = stored.shape;
     if (rule.experts > 0) shape.insert(shape.begin(), rule.experts);
-    if (shape != rule.shape) {
-      throw Error(ExitCode::validation,
-                  fmt::format("{}: tensor {} has shape [{}], config.json asks for [{}]", directory_.string(),
-                              rule.hf_name, fmt::join(shape, ", "), fmt::join(rule.shape, ", ")));
-    }
+    require_shape(rule.hf_name, shape, rule.shape);
+    add_checked_tensor(rule, stored);
+  }
+
+  void add_checked_tensor(const TensorRule& rule, const SafetensorsTensor& stored) {
     if (!is_weight_dtype(stored.dtype) && !codes_.contains(stored.name)) {
       throw Error(ExitCode::unsupported_conversion,
                   fmt::format("{}: tensor {} is stored as {}", directory_.string(), rule.hf_name,
@@ -200,10 +243,16 @@ class HfSource final : public ModelSource {
   void read_run(const ModelTensor& tensor, std::uint64_t first_elem, std::span<float> out) const {
     const std::uint64_t matrix = tensor.ne[0] * tensor.ne[1];
     if (tensor.ne[2] == 1) return read_stored(*checkpoint_.find(tensor.source_name), first_elem, out);
+    const auto stacked = stacked_.find(tensor.name);
     while (!out.empty()) {
       const std::uint64_t expert = first_elem / matrix, at = first_elem % matrix;
       const auto part = out.first(std::min<std::uint64_t>(out.size(), matrix - at));
-      read_stored(*checkpoint_.find(name_of_expert(tensor.source_name, expert)), at, part);
+      if (stacked != stacked_.end()) {
+        const StackedExperts& all = stacked->second;
+        read_stored(*all.stored, expert * all.step + all.first + at, part);
+      } else {
+        read_stored(*checkpoint_.find(name_of_expert(tensor.source_name, expert)), at, part);
+      }
       first_elem += part.size();
       out = out.subspan(part.size());
     }
@@ -252,6 +301,7 @@ class HfSource final : public ModelSource {
   SafetensorsCheckpoint checkpoint_;
   StoredCodes codes_;  ///< of a W8A8 directory
   std::vector<ModelTensor> tensors_;
+  std::map<std::string, StackedExperts> stacked_;        ///< by GGUF name
   std::map<std::string, std::vector<float>> generated_;  ///< by name
 };
 

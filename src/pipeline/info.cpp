@@ -55,6 +55,17 @@ void add_gguf_details(const fs::path& path, ModelInfo& info) {
   }
 }
 
+/// Parameters without those of the experts a token is not given to.
+std::uint64_t active_parameters(const ModelSource& source) {
+  const ModelSpec& spec = source.spec();
+  std::uint64_t idle = 0;
+  for (const ModelTensor& tensor : source.tensors()) {
+    if (spec.n_experts > 0 && tensor.ne[2] == spec.n_experts)
+      idle += tensor.elements() / spec.n_experts * (spec.n_experts - spec.n_experts_used);
+  }
+  return source.parameter_count() - idle;
+}
+
 ModelInfo model_info(const fs::path& path) {
   const auto source = open_model(path);
   const ModelSpec& spec = source->spec();
@@ -62,6 +73,10 @@ ModelInfo model_info(const fs::path& path) {
   info.model_name = source->is_gguf() ? spec.name : model_base_name(path);
   info.architecture = spec.class_name;
   info.parameter_count = source->parameter_count();
+  info.active_parameter_count = active_parameters(*source);
+  info.num_experts = spec.n_experts;
+  info.num_experts_used = spec.n_experts_used;
+  info.shared_expert = spec.shared_ffn > 0;
   info.hidden_size = spec.hidden_size;
   info.num_layers = spec.n_layers;
   info.num_heads = spec.n_heads;

@@ -32,6 +32,20 @@ assert len(experts) == 6 and all(t["mse"] > 0 for t in experts), experts
 PY
 done
 
+# info: of 6 experts 3 work on a token, and the shared one.
+on 1 --format json info Qwen2Moe > info.json
+on 1 --format json info Qwen2Moe.gguf > info-gguf.json
+python3 - << 'PY' || { cat info.json; fail "info of a model with experts"; }
+import json
+for name in "info.json", "info-gguf.json":
+    info = json.load(open(name))
+    config = json.load(open("Qwen2Moe/config.json"))
+    idle = 2 * 3 * 3 * config["hidden_size"] * config["moe_intermediate_size"]  # layers, experts left out, matrices
+    assert info["active_parameter_count"] == info["parameter_count"] - idle, info
+    assert (info["num_experts"], info["num_experts_used"], info["shared_expert"]) == (6, 3, True), info
+PY
+on 1 info Qwen2Moe | grep -q 'experts  *6 a layer, 3 a token, one shared' || fail "info for people"
+
 # llama.cpp's form has the counts of each expert, and adds up to the tokens times the experts of a token.
 on 1 analyze Qwen3Moe "${samples[@]}" --imatrix-format gguf -o counts.gguf > /dev/null
 on 1 quantize Qwen3Moe gguf -q IQ2_XS --imatrix counts.gguf -n by-gguf > /dev/null
@@ -130,6 +144,45 @@ assert [(s["tensor"], s["row"], s["column"]) for s in spikes] == [("blk.0.ffn_do
 PY
 on 1 analyze Qwen3Moe "${samples[@]}" --identify-super-weights -o none.imatrix --format json > none.json
 grep -q '"spikes": \[\]' none.json || { cat none.json; fail "super weights in a model of experts that has none"; }
+
+# A checkpoint that keeps all experts of a layer in two tensors is the same model, and goes back to one tensor a matrix.
+cp -r Qwen3Moe stacked
+python3 - stacked/model.safetensors << 'PY'
+import json, re, struct, sys
+data = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+head = json.loads(data[8:8 + size])
+body = data[8 + size:]
+raw = lambda name: body[head[name]["data_offsets"][0]:head[name]["data_offsets"][1]]
+layers = sorted({m[1] for name in head if (m := re.match(r"(.*\.mlp\.experts)\.\d+\.", name))})
+tensors = {name: (v["dtype"], v["shape"], raw(name)) for name, v in head.items()
+           if name != "__metadata__" and ".mlp.experts." not in name}
+for layer in layers:
+    n = 1 + max(int(m[1]) for name in head if (m := re.match(re.escape(layer) + r"\.(\d+)\.", name)))
+    part = lambda e, role: raw(f"{layer}.{e}.{role}_proj.weight")
+    one = head[f"{layer}.0.up_proj.weight"]
+    ffn, hidden = one["shape"]
+    tensors[layer + ".gate_up_proj"] = (one["dtype"], [n, 2 * ffn, hidden], b"".join(part(e, "gate") + part(e, "up") for e in range(n)))
+    tensors[layer + ".down_proj"] = (one["dtype"], [n, hidden, ffn], b"".join(part(e, "down") for e in range(n)))
+new, at = {}, 0
+for name, (dtype, shape, content) in tensors.items():
+    new[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(content)]}
+    at += len(content)
+text = json.dumps(new).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + b"".join(c for _, _, c in tensors.values()))
+PY
+on 1 analyze stacked "${samples[@]}" -o stacked.imatrix > /dev/null
+on 1 quantize Qwen3Moe gguf -q Q4_K_M --pure -n one-each > /dev/null
+on 3 quantize stacked gguf -q Q4_K_M --pure -n stacked > /dev/null
+content() { python3 "$LLMQ_TEST_DATA/../e2e/gguf_content.py" "$1" | grep -v 'source_fingerprint\|general.name'; }
+[ "$(content one-each.gguf)" = "$(content stacked.gguf)" ] || fail "stacked experts are another model"
+on 2 quantize stacked gguf -q BF16 -n stacked-bf16 > /dev/null
+on 1 convert stacked-bf16.gguf hf -n apart > /dev/null
+python3 "$LLMQ_TEST_DATA/../e2e/same_tensors.py" Qwen3Moe apart || fail "stacked experts do not come apart"
+cp -r stacked wrong
+sed -i 's/"moe_intermediate_size":256/"moe_intermediate_size":128/' wrong/config.json
+expect 6 analyze wrong -o out.imatrix
 
 # W8A8 leaves experts and routers as they are, all of them.
 on 2 quantize Qwen2Moe smoothquant --imatrix Qwen2Moe.imatrix -n w8a8 > /dev/null

@@ -26,7 +26,7 @@ enum class RowOrder { gguf, hugging_face };
 struct ModelTensor {
   std::string name;  ///< "blk.0.attn_q.weight"
   /// Name in the checkpoint; empty for generated tensors. With "{}" in it one tensor an expert, whose number
-  /// that stands for.
+  /// that stands for, even where this checkpoint keeps all experts in one.
   std::string source_name;
   std::int32_t layer = -1;  ///< -1 for tensors outside the layers
   std::uint32_t n_dims = 1;

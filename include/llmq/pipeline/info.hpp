@@ -18,6 +18,10 @@ struct ModelInfo {
   std::string model_name;
   std::string architecture;  ///< class name of a directory, GGUF name of a file
   std::uint64_t parameter_count = 0;
+  std::uint64_t active_parameter_count = 0;  ///< those that work on one token
+  std::uint32_t num_experts = 0;             ///< of a layer; 0: no experts
+  std::uint32_t num_experts_used = 0;        ///< by a token, beside an expert that all tokens share
+  bool shared_expert = false;
   std::uint32_t hidden_size = 0;
   std::uint32_t num_layers = 0;
   std::uint32_t num_heads = 0;
