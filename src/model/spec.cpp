@@ -17,6 +17,7 @@
 
 #include "model/architectures/architecture.hpp"
 #include "model/config_reader.hpp"
+#include "model/rope_config.hpp"
 
 namespace llmq {
 namespace {
@@ -34,52 +35,6 @@ std::string known_classes() {
       list += (list.empty() ? "" : ", ") + std::string(name);
   }
   return list;
-}
-
-std::vector<float> read_factors(const ConfigReader& scaling, const char* key) {
-  const json& list = scaling.has(key) ? scaling.at(key) : json();
-  std::vector<float> factors;
-  if (!list.is_array() || list.empty() || list.size() > kMaxDimension)
-    scaling.fail(fmt::format("rope_scaling: \"{}\" must be an array of numbers", key));
-  for (const json& one : list) {
-    if (!one.is_number() || !(one.get<double>() > 0) || !std::isfinite(one.get<float>()))
-      scaling.fail(fmt::format("rope_scaling: \"{}\" must hold positive numbers", key));
-    factors.push_back(one.get<float>());
-  }
-  return factors;
-}
-
-void read_rope_scaling(const ConfigReader& config, ModelSpec& spec) {
-  if (!config.has("rope_scaling")) return;
-  const json& section = config.at("rope_scaling");
-  if (!section.is_object()) config.fail("\"rope_scaling\" must be an object or null");
-  const ConfigReader scaling(section, config.path());
-  const std::string type = scaling.text_or("rope_type", scaling.text_or("type", "default"));
-  if (type == "default") return;
-  if (type == "linear") {
-    spec.rope_scaling = RopeScaling::linear;
-    spec.rope_factor = scaling.real_or("factor", 1.0);
-  } else if (type == "llama3") {
-    spec.rope_scaling = RopeScaling::llama3;
-    spec.rope_factor = scaling.real_or("factor", 8.0);
-    spec.rope_low_freq_factor = scaling.real_or("low_freq_factor", 1.0);
-    spec.rope_high_freq_factor = scaling.real_or("high_freq_factor", 4.0);
-    spec.rope_original_context = scaling.real_or("original_max_position_embeddings",
-                                                 config.real_or("original_max_position_embeddings", 8192));
-    if (spec.rope_low_freq_factor == spec.rope_high_freq_factor) {
-      config.fail("rope_scaling: low_freq_factor and high_freq_factor must differ");
-    }
-  } else if (type == "longrope" || type == "su") {
-    spec.rope_scaling = RopeScaling::longrope;
-    spec.rope_short_factors = read_factors(scaling, "short_factor");
-    spec.rope_long_factors = read_factors(scaling, "long_factor");
-    spec.rope_original_context = scaling.real_or("original_max_position_embeddings",
-                                                 config.real_or("original_max_position_embeddings", 4096));
-  } else {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("{}: rope scaling \"{}\" is not supported", config.path(), type),
-                "Supported: default, linear, llama3, longrope");
-  }
 }
 
 /// What config.json says of itself, else what the directory is called.
@@ -153,9 +108,10 @@ ModelSpec read_model_spec(const fs::path& model_directory) {
   return model_spec_from_config(document, path.string(), hub::last_part(model_directory));
 }
 
-ModelSpec model_spec_from_config(const json& document, const std::string& path, const std::string& name) {
-  if (!document.is_object())
+ModelSpec model_spec_from_config(const json& given, const std::string& path, const std::string& name) {
+  if (!given.is_object())
     throw FormatError(ExitCode::validation, path, FormatError::kNoOffset, "must be a JSON object");
+  const json document = with_rope_keys(given, path);
   const ConfigReader config(document, path);
   ModelSpec spec;
   if (config.has("architectures")) {
@@ -177,12 +133,12 @@ ModelSpec model_spec_from_config(const json& document, const std::string& path, 
   read_activation(config, spec);
   read_shapes(config, spec);
   spec.rms_norm_eps = static_cast<float>(config.real_or("rms_norm_eps", 1e-6));
-  spec.rope_theta = config.real_or("rope_theta", 10000.0);
-  read_rope_scaling(config, spec);
+  read_rope(config, spec);
   spec.tied_embeddings = config.flag_or("tie_word_embeddings", false);
   spec.attention_bias = config.flag_or("attention_bias", false);
   spec.mlp_bias = config.flag_or("mlp_bias", false);
   architecture->read_config(config, spec);
+  check_rope(config, spec);
   check_heads(config, spec);
   if (const std::string problem = expert_problem(spec); !problem.empty()) config.fail(problem);
   return spec;

@@ -57,12 +57,22 @@ void read_common(const GgufMetadata& metadata, std::uint32_t layers_of_27b, Mode
       static_cast<std::uint32_t>(metadata.integer(prefix + "attention.sliding_window").value_or(0));
 }
 
+/// One layer in `pattern` sees all; older configurations say it by a number, newer ones by a list of layers.
 void require_pattern(const ConfigReader& config, std::uint32_t pattern) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ExitCode::unsupported_conversion, fmt::format("{}: {} is not supported", config.path(), what),
+                fmt::format("Runtimes take one full layer in {} for granted", pattern));
+  };
   const std::uint32_t given = config.count_or("sliding_window_pattern", pattern);
-  if (given == pattern) return;
-  throw Error(ExitCode::unsupported_conversion,
-              fmt::format("{}: sliding_window_pattern {} is not supported", config.path(), given),
-              fmt::format("Runtimes take {} for granted", pattern));
+  if (given != pattern) refuse(fmt::format("sliding_window_pattern {}", given));
+  if (!config.has("layer_types")) return;
+  const nlohmann::json& types = config.at("layer_types");
+  if (!types.is_array()) config.fail("\"layer_types\" must be an array");
+  for (std::size_t layer = 0; layer < types.size(); ++layer) {
+    const bool full = layer % pattern == pattern - 1;
+    if (types[layer] != (full ? "full_attention" : "sliding_attention"))
+      refuse(fmt::format("layer_types with {} at layer {}", types[layer].dump(), layer));
+  }
 }
 
 void read_gemma2(const ConfigReader& config, ModelSpec& spec) {
@@ -70,6 +80,7 @@ void read_gemma2(const ConfigReader& config, ModelSpec& spec) {
   if (!config.has("final_logit_softcapping")) spec.logit_softcap = 30;
   spec.attention_softcap = static_cast<float>(config.real_or("attn_logit_softcapping", 50));
   spec.sliding_window = config.count_or("sliding_window", 4096);
+  require_pattern(config, kGemma2Pattern);
   spec.window_pattern = kGemma2Pattern;
 }
 

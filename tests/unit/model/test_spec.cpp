@@ -16,12 +16,24 @@ using testing_support::ScratchDirectory;
 const std::string kShapes = R"("hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
   "num_attention_heads": 8, "vocab_size": 100, "max_position_embeddings": 256)";
 
-ModelSpec parse(const std::string& more) {
+ModelSpec parse(const std::string& more, const std::string& class_name = "LlamaForCausalLM") {
   const ScratchDirectory scratch;
   write_file_atomically(scratch / "config.json",
-                        "{\"architectures\": [\"LlamaForCausalLM\"], " + kShapes + more + "}");
+                        "{\"architectures\": [\"" + class_name + "\"], " + kShapes + more + "}");
   return read_model_spec(scratch.path());
 }
+
+/// The code of the error, 0 without one.
+int code_of(const std::string& more, const std::string& class_name = "LlamaForCausalLM") {
+  try {
+    parse(more, class_name);
+    return 0;
+  } catch (const Error& error) {
+    return static_cast<int>(error.code());
+  }
+}
+const int kBadFile = static_cast<int>(ExitCode::validation);
+const int kUnsupported = static_cast<int>(ExitCode::unsupported_conversion);
 
 TEST(ModelSpec, defaults_follow_the_class) {
   const ModelSpec spec = parse("");
@@ -50,6 +62,74 @@ TEST(ModelSpec, bad_values_are_typed_errors) {
                            R"(, "rope_scaling": 3)", R"(, "tie_word_embeddings": 1)"}) {
     EXPECT_THROW(parse(more), Error) << more;
   }
+}
+
+TEST(RopeParameters, are_read_like_the_older_keys) {
+  const ModelSpec plain = parse(R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5})");
+  EXPECT_EQ(plain.rope_theta, 5e5);
+  EXPECT_EQ(plain.rope_scaling, RopeScaling::none);
+
+  const ModelSpec scaled = parse(R"(, "rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5,
+    "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64})");
+  EXPECT_EQ(scaled.rope_theta, 5e5);
+  const ModelSpec older = parse(R"(, "rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3",
+    "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64})");
+  EXPECT_EQ(scaled.rope_scaling, RopeScaling::llama3);
+  EXPECT_EQ(scaled.rope_freq_factors(), older.rope_freq_factors());
+}
+
+TEST(RopeParameters, of_a_part_of_each_head) {
+  const ModelSpec spec = parse(
+      R"(, "rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.75, "rope_type": "default"})",
+      "Phi3ForCausalLM");
+  EXPECT_EQ(spec.rotated_dims(), 6u);
+  EXPECT_EQ(code_of(R"(, "partial_rotary_factor": 0.5)"), kUnsupported);
+  EXPECT_EQ(code_of(R"(, "rope_parameters": {"partial_rotary_factor": 0.5})"), kUnsupported);
+  EXPECT_EQ(code_of(R"(, "partial_rotary_factor": 1.0)"), 0);
+}
+
+TEST(RopeParameters, by_layer_type_are_gemma_3s) {
+  const std::string parameters = R"(, "rope_parameters": {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 2e6},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 2e4}})";
+  const ModelSpec spec = parse(parameters, "Gemma3ForCausalLM");
+  EXPECT_EQ(spec.rope_theta, 2e6);
+  EXPECT_EQ(spec.rope_theta_local, 2e4);
+  EXPECT_EQ(spec.rope_scaling, RopeScaling::linear);
+  EXPECT_EQ(spec.rope_factor, 8);
+
+  EXPECT_EQ(code_of(parameters), kUnsupported) << "an architecture without types of layers";
+  EXPECT_EQ(code_of(R"(, "rope_parameters": {"full_attention": {"rope_theta": 1e6},
+    "sliding_attention": {"rope_type": "linear", "factor": 2.0}})",
+                    "Gemma3ForCausalLM"),
+            kUnsupported);
+  EXPECT_EQ(code_of(R"(, "rope_parameters": {"full_attention": {"rope_theta": 1e6}})", "Gemma3ForCausalLM"),
+            kBadFile);
+}
+
+TEST(RopeParameters, may_repeat_the_older_keys_and_not_contradict_them) {
+  const std::string linear =
+      R"(, "rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4})";
+  for (const char* agreeing :
+       {R"(, "rope_theta": 10000)", R"(, "rope_scaling": {"type": "linear", "factor": 4})",
+        R"(, "rope_scaling": {"type": "linear"})", R"(, "rope_scaling": null, "rope_theta": null)"}) {
+    EXPECT_EQ(parse(linear + agreeing).rope_factor, 4) << agreeing;
+  }
+  for (const char* contradicting :
+       {R"(, "rope_theta": 500000.0)", R"(, "rope_scaling": {"type": "linear", "factor": 2.0})",
+        R"(, "rope_scaling": {"type": "default"})", R"(, "rope_scaling": {"rope_type": "llama3"})"}) {
+    EXPECT_EQ(code_of(linear + contradicting), kBadFile) << contradicting;
+  }
+  EXPECT_EQ(code_of(R"(, "rope_parameters": {"rope_theta": 1e4}, "rope_scaling": {"type": "linear"})"),
+            kBadFile);
+  for (const char* malformed : {"3", "{\"rope_type\": 3}", "{\"rope_theta\": \"x\"}", "[]"})
+    EXPECT_EQ(code_of(std::string(", \"rope_parameters\": ") + malformed), kBadFile) << malformed;
+}
+
+TEST(ModelSpec, windowed_layers_stand_where_runtimes_take_them_to_be) {
+  const std::string types = R"(, "layer_types": ["sliding_attention", "full_attention"])";
+  EXPECT_EQ(code_of(types, "Gemma2ForCausalLM"), 0);
+  EXPECT_EQ(code_of(types, "Gemma3ForCausalLM"), kUnsupported);
 }
 
 TEST(RowPermutation, pairs_half_a_head_apart_become_adjacent) {

@@ -1,0 +1,158 @@
+#include "model/rope_config.hpp"
+
+#include <cmath>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace llmq {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kParameters = "rope_parameters";
+constexpr const char* kFull = "full_attention";
+constexpr const char* kSliding = "sliding_attention";
+
+bool by_layer_type(const json& parameters) {
+  return parameters.contains(kFull) || parameters.contains(kSliding);
+}
+
+std::string type_of(const ConfigReader& scaling) {
+  return scaling.text_or("rope_type", scaling.text_or("type", "default"));
+}
+
+[[noreturn]] void refuse(const ConfigReader& config, const std::string& what, std::string suggestion) {
+  throw Error(ExitCode::unsupported_conversion, fmt::format("{}: {} not supported", config.path(), what),
+              std::move(suggestion));
+}
+
+/// Sets one member, which may already be there with the same value.
+void place(const std::string& path, const char* key, const json& value, json& document) {
+  const ConfigReader config(document, path);
+  if (config.has(key) && config.at(key) != value)
+    config.fail(
+        fmt::format("\"{}\" is {} and in \"{}\" {}", key, config.at(key).dump(), kParameters, value.dump()));
+  document[key] = value;
+}
+
+/// What remains of `parameters` is rope_scaling; members that only one of them has are taken from there.
+void place_scaling(const std::string& path, json parameters, json& document) {
+  parameters.erase("rope_theta");
+  parameters.erase("partial_rotary_factor");
+  const std::string type = type_of(ConfigReader(parameters, path));
+  const ConfigReader config(document, path);
+  if (!config.has("rope_scaling")) {
+    if (type != "default") document["rope_scaling"] = std::move(parameters);
+    return;
+  }
+  json& older = document["rope_scaling"];
+  if (!older.is_object()) return;  // its reader says so
+  if (const std::string other = type_of(ConfigReader(older, path)); other != type)
+    config.fail(fmt::format("\"rope_scaling\" is \"{}\" and in \"{}\" \"{}\"", other, kParameters, type));
+  for (const auto& [key, value] : parameters.items()) {
+    if (key != "type" && key != "rope_type") place(path, key.c_str(), value, older);
+  }
+}
+
+void place_all(const std::string& path, const json& parameters, json& document) {
+  for (const char* key : {"rope_theta", "partial_rotary_factor"}) {
+    if (parameters.contains(key) && !parameters[key].is_null()) place(path, key, parameters[key], document);
+  }
+  place_scaling(path, parameters, document);
+}
+
+/// Parameters of one layer type.
+const json& section(const ConfigReader& config, const json& parameters, const char* type) {
+  const auto found = parameters.find(type);
+  if (found == parameters.end() || !found->is_object())
+    config.fail(fmt::format("\"{}\": \"{}\" must be an object", kParameters, type));
+  return *found;
+}
+
+std::vector<float> read_factors(const ConfigReader& scaling, const char* key) {
+  const json& list = scaling.has(key) ? scaling.at(key) : json();
+  std::vector<float> factors;
+  if (!list.is_array() || list.empty() || list.size() > kMaxDimension)
+    scaling.fail(fmt::format("rope_scaling: \"{}\" must be an array of numbers", key));
+  for (const json& one : list) {
+    if (!one.is_number() || !(one.get<double>() > 0) || !std::isfinite(one.get<float>()))
+      scaling.fail(fmt::format("rope_scaling: \"{}\" must hold positive numbers", key));
+    factors.push_back(one.get<float>());
+  }
+  return factors;
+}
+
+/// Tokens of a context before scaling: of the scaling, else of the model.
+double original_context(const ConfigReader& config, const ConfigReader& scaling, double otherwise) {
+  return scaling.real_or("original_max_position_embeddings",
+                         config.real_or("original_max_position_embeddings", otherwise));
+}
+
+void read_llama3(const ConfigReader& config, const ConfigReader& scaling, ModelSpec& spec) {
+  spec.rope_scaling = RopeScaling::llama3;
+  spec.rope_factor = scaling.real_or("factor", 8.0);
+  spec.rope_low_freq_factor = scaling.real_or("low_freq_factor", 1.0);
+  spec.rope_high_freq_factor = scaling.real_or("high_freq_factor", 4.0);
+  spec.rope_original_context = original_context(config, scaling, 8192);
+  if (spec.rope_low_freq_factor == spec.rope_high_freq_factor)
+    config.fail("rope_scaling: low_freq_factor and high_freq_factor must differ");
+}
+
+void read_longrope(const ConfigReader& config, const ConfigReader& scaling, ModelSpec& spec) {
+  spec.rope_scaling = RopeScaling::longrope;
+  spec.rope_short_factors = read_factors(scaling, "short_factor");
+  spec.rope_long_factors = read_factors(scaling, "long_factor");
+  spec.rope_original_context = original_context(config, scaling, 4096);
+}
+
+}  // namespace
+
+json with_rope_keys(json document, const std::string& path) {
+  const ConfigReader config(document, path);
+  if (!config.has(kParameters)) return document;
+  const json parameters = config.at(kParameters);
+  if (!parameters.is_object()) config.fail(fmt::format("\"{}\" must be an object or null", kParameters));
+  if (!by_layer_type(parameters)) {
+    place_all(path, parameters, document);
+    return document;
+  }
+  place_all(path, section(config, parameters, kFull), document);
+  const ConfigReader sliding(section(config, parameters, kSliding), path);
+  if (type_of(sliding) != "default")
+    refuse(config, fmt::format("{}: scaling in layers of {} is", kParameters, kSliding),
+           "Supported there: default");
+  if (sliding.has("rope_theta")) place(path, "rope_local_base_freq", sliding.at("rope_theta"), document);
+  return document;
+}
+
+void read_rope(const ConfigReader& config, ModelSpec& spec) {
+  spec.rope_theta = config.real_or("rope_theta", 10000.0);
+  if (!config.has("rope_scaling")) return;
+  const json& given = config.at("rope_scaling");
+  if (!given.is_object()) config.fail("\"rope_scaling\" must be an object or null");
+  const ConfigReader scaling(given, config.path());
+  const std::string type = type_of(scaling);
+  if (type == "default") return;
+  if (type == "linear") {
+    spec.rope_scaling = RopeScaling::linear;
+    spec.rope_factor = scaling.real_or("factor", 1.0);
+  } else if (type == "llama3") {
+    read_llama3(config, scaling, spec);
+  } else if (type == "longrope" || type == "su") {
+    read_longrope(config, scaling, spec);
+  } else {
+    refuse(config, fmt::format("rope scaling \"{}\" is", type),
+           "Supported: default, linear, llama3, longrope");
+  }
+}
+
+void check_rope(const ConfigReader& config, const ModelSpec& spec) {
+  if (config.has(kParameters) && by_layer_type(config.at(kParameters)) && spec.rope_theta_local == 0)
+    refuse(config, fmt::format("{} by layer type are", kParameters),
+           "For this architecture one set for all layers is");
+  if (spec.rope_dims == 0 && config.real_or("partial_rotary_factor", 1) != 1)
+    refuse(config, "this partial_rotary_factor is", "For this architecture whole heads are rotated: 1");
+}
+
+}  // namespace llmq
