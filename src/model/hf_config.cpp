@@ -56,7 +56,28 @@ Json llama3_scaling(const ModelSpec& spec) {
               "Take config.json from the directory that the file was made from");
 }
 
+/// The decimal of fewest digits of which GGUF keeps the same number.
+double yarn_attention_factor(const ModelSpec& spec) {
+  const double usual = spec.yarn_attention();
+  const double value = static_cast<double>(spec.rope_attention_factor) * usual;
+  for (double unit = 10; unit < 1e12; unit *= 10) {
+    const double decimal = std::round(value * unit) / unit;
+    if (static_cast<float>(decimal / usual) == spec.rope_attention_factor) return decimal;
+  }
+  return value;
+}
+
+Json yarn_scaling(const ModelSpec& spec) {
+  Json scaling = {
+      {"rope_type", "yarn"},
+      {"factor", shortest(static_cast<float>(spec.rope_factor))},
+      {"original_max_position_embeddings", static_cast<std::uint64_t>(spec.rope_original_context)}};
+  if (spec.rope_attention_factor != 1) scaling["attention_factor"] = yarn_attention_factor(spec);
+  return scaling;
+}
+
 Json rope_scaling(const ModelSpec& spec) {
+  if (spec.rope_scaling == RopeScaling::yarn) return yarn_scaling(spec);
   if (!spec.stored_rope_factors.empty()) return llama3_scaling(spec);
   if (spec.rope_scaling == RopeScaling::linear)
     return {{"rope_type", "linear"}, {"factor", shortest(static_cast<float>(spec.rope_factor))}};

@@ -8,6 +8,7 @@
 #include "llmq/model/source.hpp"
 
 #include "model/architectures/architecture.hpp"
+#include "model/rope_gguf.hpp"
 
 namespace llmq {
 
@@ -48,11 +49,7 @@ void write_model_metadata(const ModelSpec& spec, std::uint64_t parameter_count, 
     metadata.set(key("expert_count"), spec.n_experts);
     metadata.set(key("expert_used_count"), spec.n_experts_used);
   }
-  metadata.set(key("rope.freq_base"), static_cast<float>(spec.rope_theta));
-  if (spec.rope_scaling == RopeScaling::linear) {
-    metadata.set(key("rope.scaling.type"), std::string("linear"));
-    metadata.set(key("rope.scaling.factor"), static_cast<float>(spec.rope_factor));
-  }
+  write_rope(spec, metadata);
   find_architecture(spec.architecture)->write_metadata(spec, metadata);
 }
 

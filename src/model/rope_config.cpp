@@ -106,6 +106,33 @@ void read_longrope(const ConfigReader& config, const ConfigReader& scaling, Mode
   spec.rope_original_context = original_context(config, scaling, 4096);
 }
 
+/// Tokens before scaling stand in the scaling, in older configurations beside it, or are all.
+void read_yarn(const ConfigReader& config, const ConfigReader& scaling, ModelSpec& spec) {
+  // Some tools know these; the reference reads past them or makes the attention factor of them.
+  for (const char* key : {"mscale", "mscale_all_dim", "attn_factor", "extrapolation_factor"}) {
+    if (scaling.has(key))
+      refuse(config, fmt::format("rope scaling \"yarn\" with \"{}\" is", key),
+             "Say by attention_factor what rotated values are multiplied by");
+  }
+  if (!scaling.flag_or("truncate", true))
+    refuse(config, "rope scaling \"yarn\" with \"truncate\" false is", "Runtimes round the ends of the ramp");
+  if (scaling.real_or("beta_fast", 32) != 32 || scaling.real_or("beta_slow", 1) != 1)
+    refuse(config, "rope scaling \"yarn\" with other ends of the ramp is",
+           "Runtimes take beta_fast 32 and beta_slow 1 for granted");
+  spec.rope_scaling = RopeScaling::yarn;
+  const std::uint32_t context =
+      scaling.count_or("original_max_position_embeddings",
+                       config.count_or("original_max_position_embeddings", spec.context_length));
+  spec.rope_original_context = context;
+  // In single precision, as GGUF keeps them: the same model from both.
+  const auto number = [&](const char* key, double otherwise) {
+    return static_cast<double>(static_cast<float>(scaling.real_or(key, otherwise)));
+  };
+  spec.rope_factor = number("factor", static_cast<double>(spec.context_length) / context);
+  const double usual = spec.yarn_attention();
+  spec.rope_attention_factor = static_cast<float>(scaling.real_or("attention_factor", usual) / usual);
+}
+
 }  // namespace
 
 json with_rope_keys(json document, const std::string& path) {
@@ -141,9 +168,11 @@ void read_rope(const ConfigReader& config, ModelSpec& spec) {
     read_llama3(config, scaling, spec);
   } else if (type == "longrope" || type == "su") {
     read_longrope(config, scaling, spec);
+  } else if (type == "yarn") {
+    read_yarn(config, scaling, spec);
   } else {
     refuse(config, fmt::format("rope scaling \"{}\" is", type),
-           "Supported: default, linear, llama3, longrope");
+           "Supported: default, linear, llama3, longrope, yarn");
   }
 }
 

@@ -2,9 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "llmq/model/spec.hpp"
 
-#include <cmath>
-#include <numbers>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +15,7 @@
 #include "model/architectures/architecture.hpp"
 #include "model/config_reader.hpp"
 #include "model/rope_config.hpp"
+#include "model/rope_gguf.hpp"
 
 namespace llmq {
 namespace {
@@ -144,26 +142,6 @@ ModelSpec model_spec_from_config(const json& given, const std::string& path, con
   return spec;
 }
 
-std::vector<float> ModelSpec::rope_freq_factors() const {
-  if (!stored_rope_factors.empty()) return stored_rope_factors;
-  if (rope_scaling != RopeScaling::llama3) return {};
-  std::vector<float> factors(head_dim / 2);
-  for (std::size_t n = 0; n < factors.size(); ++n) {
-    const double exponent = 2.0 * static_cast<double>(n) / head_dim;
-    const double wavelength = 2.0 * std::numbers::pi * std::pow(rope_theta, exponent);
-    double factor = 1.0;
-    if (wavelength > rope_original_context / rope_low_freq_factor) {
-      factor = rope_factor;
-    } else if (wavelength >= rope_original_context / rope_high_freq_factor) {
-      const double smooth = (rope_original_context / wavelength - rope_low_freq_factor) /
-                            (rope_high_freq_factor - rope_low_freq_factor);
-      factor = 1.0 / ((1.0 - smooth) / rope_factor + smooth);
-    }
-    factors[n] = static_cast<float>(factor);
-  }
-  return factors;
-}
-
 ModelSpec model_spec_from_gguf(const GgufHeader& header) {
   const GgufMetadata& metadata = header.metadata;
   ModelSpec spec;
@@ -205,15 +183,7 @@ ModelSpec model_spec_from_gguf(const GgufHeader& header) {
   }
   spec.rms_norm_eps = static_cast<float>(
       metadata.real(spec.architecture + ".attention.layer_norm_rms_epsilon").value_or(1e-5));
-  spec.rope_theta = metadata.real(spec.architecture + ".rope.freq_base").value_or(10000.0);
-  const std::string scaling = metadata.string(spec.architecture + ".rope.scaling.type").value_or("none");
-  if (scaling == "linear") {
-    spec.rope_scaling = RopeScaling::linear;
-    spec.rope_factor = metadata.real(spec.architecture + ".rope.scaling.factor").value_or(1.0);
-  } else if (scaling != "none" && scaling != "longrope") {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("GGUF rope scaling \"{}\" is not supported", scaling));
-  }
+  read_rope(metadata, spec);
   spec.tied_embeddings = header.find("output.weight") == nullptr;
   spec.attention_bias = header.find("blk.0.attn_q.bias") != nullptr;
   spec.mlp_bias = header.find("blk.0.ffn_up.bias") != nullptr;

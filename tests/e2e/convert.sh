@@ -46,12 +46,16 @@ on 3 convert "$model" gguf -n np3 > /dev/null
 same pebble-BF16.gguf np3.gguf
 
 # Every architecture, and some (with LLMQ_ALL all) in every number format: names, norms stored less one, rows in their order.
-for class in Llama Mistral Mixtral Qwen2 Qwen3 Qwen2Moe Qwen3Moe Gemma2 Gemma3 Olmo2 Phi3; do
+for class in Llama LlamaYarn Mistral Mixtral Qwen2 Qwen3 Qwen3Yarn Qwen2Moe Qwen3Moe Gemma2 Gemma3 Olmo2 Phi3; do
   "$LLMQ_MAKE_MODEL" made "$model" 2 256 512 ${class}ForCausalLM
   on 1 convert made gguf -n made > /dev/null
   on 1 convert made.gguf hf -n made-hf > /dev/null
   same_tensors made made-hf
-  grep -q "\"${class}ForCausalLM\"" made-hf/config.json || fail "$class: the class is lost"
+  grep -q "\"${class%Yarn}ForCausalLM\"" made-hf/config.json || fail "$class: the class is lost"
+  case $class in
+    LlamaYarn) grep -q '"attention_factor": 1.25,\{0,1\}$' made-hf/config.json || fail "$class: the attention factor is another" ;;
+    Qwen3Yarn) ! grep -q 'attention_factor' made-hf/config.json || fail "$class: what follows from the factor is stated" ;;
+  esac
   on 1 convert made-hf gguf -n remade > /dev/null
   same_content made.gguf remade.gguf
   levels="F16 F32"

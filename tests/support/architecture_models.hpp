@@ -24,6 +24,7 @@ struct MadeShape {
 /// What a class adds to a decoder of attention and gated MLP.
 struct MadeClass {
   std::string name;
+  std::string variant;  ///< what tests call it where a class has several; else its name
   bool fused = false, qkv_bias = false, head_norms = false, token_norms = false, pre_norms = true,
        tied = false;
   /// Norms of a layer beside input_layernorm and those of heads.
@@ -105,6 +106,18 @@ inline std::vector<MadeClass> made_classes() {
       ",\"sliding_window\":2047,\"partial_rotary_factor\":0.75,\"original_max_position_embeddings\":1024"
       ",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":" +
       made_factors(1.0, 0.05) + ",\"long_factor\":" + made_factors(1.5, 0.3) + "}";
+  MadeClass yarn = classes[0];
+  yarn.variant = "LlamaYarn";
+  yarn.more_config =
+      ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":8.0,\"original_max_position_embeddings\":256"
+      ",\"attention_factor\":1.25}";
+  classes.push_back(yarn);
+  yarn = classes[3];
+  yarn.variant = "Qwen3Yarn";
+  yarn.more_config =
+      ",\"head_dim\":64,\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":1000000.0,\"factor\":4.0"
+      ",\"original_max_position_embeddings\":512}";
+  classes.push_back(yarn);
   return classes;
 }
 

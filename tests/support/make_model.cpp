@@ -1,8 +1,7 @@
 // Writes a checkpoint with random weights: make_model DIRECTORY TOKENIZER_DIRECTORY LAYERS HIDDEN FFN
-// [CLASS]. BF16, heads of 64, the vocabulary of the tokenizer's model, or of its files where there is none.
-// Without CLASS a Llama with 4 query
-// heads a key head and norms of one; else one of architecture_models.hpp, two query heads a key head, norms
-// and biases that differ.
+// [CLASS, or VARIANTForCausalLM]. BF16, heads of 64, the vocabulary of the tokenizer's model, or of its files
+// where there is none. Without CLASS a Llama with 4 query heads a key head and norms of one; else one of
+// architecture_models.hpp, two query heads a key head, norms and biases that differ.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -74,7 +73,8 @@ int main(int argc, char** argv) {
   std::vector<MadeClass> classes = made_classes();
   if (argc == 6) classes[0].more_config.clear();
   const auto made = std::find_if(classes.begin(), classes.end(), [&](const MadeClass& one) {
-    return one.name == (argc == 7 ? argv[6] : "LlamaForCausalLM");
+    return (one.variant.empty() ? one.name : one.variant + "ForCausalLM") ==
+           (argc == 7 ? argv[6] : "LlamaForCausalLM");
   });
   if (made == classes.end()) return 2;
   fs::create_directories(out);

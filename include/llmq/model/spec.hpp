@@ -13,7 +13,7 @@ namespace llmq {
 
 struct GgufHeader;
 
-enum class RopeScaling { none, linear, llama3, longrope };
+enum class RopeScaling { none, linear, llama3, longrope, yarn };
 enum class Activation { silu, gelu_tanh };
 /// Queries and keys behind their products: as they are, each head normed, or all heads of a token together.
 enum class QkNorm { none, head, token };
@@ -35,16 +35,16 @@ struct ModelSpec {
   float rms_norm_eps = 1e-5F;
   double rope_theta = 10000.0;
   RopeScaling rope_scaling = RopeScaling::none;
-  double rope_factor = 1.0;  ///< linear and llama3
+  double rope_factor = 1.0;  ///< linear, llama3 and yarn
   double rope_low_freq_factor = 1.0;
   double rope_high_freq_factor = 4.0;
   double rope_original_context = 8192;
   std::vector<float>
       stored_rope_factors;      ///< rope_freqs.weight of a GGUF file; wins over the constants above
   std::uint32_t rope_dims = 0;  ///< of a head that are rotated, the first; 0: all
-  /// longrope: divisors of frequencies up to and beyond rope_original_context, and what rotated values are
-  /// multiplied by.
+  /// longrope: divisors of frequencies up to and beyond rope_original_context.
   std::vector<float> rope_short_factors, rope_long_factors;
+  /// longrope: what rotated values are multiplied by; yarn: the same over yarn_attention(), as GGUF has it.
   float rope_attention_factor = 1;
   bool tied_embeddings = false;
   bool attention_bias = false;
@@ -85,6 +85,14 @@ struct ModelSpec {
 
   /// llama3 divisors of the rotation frequencies, head_dim/2 values; empty for other scalings.
   std::vector<float> rope_freq_factors() const;
+  /// What YaRN leaves of the c-th rotation frequency: 1 of those that turn more than 32 times over the
+  /// original context, 1 / factor of those that turn less than once, between them a ramp over c. Formulas 17
+  /// to 23 of https://arxiv.org/abs/2309.00071, with the ends of the ramp rounded to whole c.
+  double yarn_share(std::size_t c) const;
+  /// What YaRN multiplies rotated values by unless a model says otherwise:   0.1 ln(factor) + 1
+  double yarn_attention() const;
+  /// What rotated values are multiplied by.
+  float rotated_scale() const;
 };
 
 /// @throws Error(model_not_found) without config.json, FormatError(validation) when malformed,

@@ -10,6 +10,7 @@
 #include "model/architectures/config_numbers.hpp"
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
+#include "model/rope_gguf.hpp"
 
 namespace llmq {
 namespace {
@@ -31,6 +32,7 @@ std::vector<TensorRule> tensor_rules(const ModelSpec& spec) {
 }
 
 void set_common(ModelSpec& spec) {
+  refuse_yarn(spec);
   spec.activation = Activation::gelu_tanh;
   spec.post_norms = true;
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));

@@ -9,6 +9,7 @@
 #include "model/architectures/config_numbers.hpp"
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
+#include "model/rope_gguf.hpp"
 
 namespace llmq {
 namespace {
@@ -18,6 +19,7 @@ constexpr std::array<std::string_view, 1> kClasses = {"Phi3ForCausalLM"};
 std::vector<TensorRule> tensor_rules(const ModelSpec& spec) { return decoder_rules(spec, {}); }
 
 void read_config(const ConfigReader& config, ModelSpec& spec) {
+  refuse_yarn(spec);
   spec.fused_qkv = spec.fused_gate_up = true;
   const double part = config.real_or("partial_rotary_factor", 1);
   spec.rope_dims = static_cast<std::uint32_t>(part * spec.head_dim);
@@ -33,6 +35,7 @@ void read_config(const ConfigReader& config, ModelSpec& spec) {
 }
 
 void read_gguf(const GgufMetadata& metadata, ModelSpec& spec) {
+  refuse_yarn(spec);
   spec.fused_qkv = spec.fused_gate_up = true;
   spec.rope_dims = static_cast<std::uint32_t>(metadata.integer("phi3.rope.dimension_count").value_or(0));
   if (spec.rope_dims > spec.head_dim || spec.rope_dims % 2 != 0)

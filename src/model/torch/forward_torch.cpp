@@ -346,6 +346,7 @@ class TorchPass final : public ForwardPass {
     for (std::size_t c = 0; c < inverse.size(); ++c) {
       double frequency = std::pow(spec.rope_theta, -2.0 * static_cast<double>(c) / dims);
       if (spec.rope_scaling == RopeScaling::linear) frequency /= spec.rope_factor;
+      if (spec.rope_scaling == RopeScaling::yarn) frequency *= spec.yarn_share(c);
       if (!factors.empty()) frequency /= static_cast<double>(factors[c]);
       inverse[c] = static_cast<float>(frequency);
     }
@@ -354,7 +355,7 @@ class TorchPass final : public ForwardPass {
 
   static Rope make_rope(const ModelSpec& spec, const std::vector<float>& factors) {
     return Rope(inverse_frequencies(spec, factors), spec.context_length, spec.head_dim - spec.rotated_dims(),
-                spec.rope_attention_factor);
+                spec.rotated_scale());
   }
 
   /// hidden += what the experts make of x, the shared one first.

@@ -68,7 +68,14 @@ inline std::vector<NamedSpec> small_specs() {
     spec.n_experts_used = 2;
     spec.expert_ffn = 24;
   };
+  const auto yarn = [](ModelSpec& spec) {
+    spec.rope_scaling = RopeScaling::yarn;
+    spec.rope_factor = 4;
+    spec.rope_original_context = 640;
+    spec.rope_attention_factor = 1.3F;
+  };
   return {{"experts", change(experts)},
+          {"yarn", change(yarn)},
           {"experts_and_a_shared_one", change([&](ModelSpec& spec) {
              experts(spec);
              spec.n_experts_used = 3;
@@ -279,6 +286,7 @@ class PlainModel {
   double frequency(std::size_t c, bool local) const {
     const double theta = local ? spec_.rope_theta_local : spec_.rope_theta;
     const double plain = std::pow(theta, -2.0 * static_cast<double>(c) / spec_.head_dim);
+    if (spec_.rope_scaling == RopeScaling::yarn) return slowed(plain, c);
     if (spec_.rope_scaling != RopeScaling::llama3) return plain;
     const double turns = spec_.rope_original_context * plain / (2 * M_PI);
     if (turns < spec_.rope_low_freq_factor) return plain / spec_.rope_factor;
@@ -287,7 +295,26 @@ class PlainModel {
         (turns - spec_.rope_low_freq_factor) / (spec_.rope_high_freq_factor - spec_.rope_low_freq_factor);
     return (1 - smooth) * plain / spec_.rope_factor + smooth * plain;
   }
+  /// YaRN: kept up to the last c of many turns, slowed by the factor from the first c of few; a line between
+  /// them.
+  double slowed(double plain, std::size_t c) const {
+    const auto turns = [&](std::size_t k) {
+      const double frequency = std::pow(spec_.rope_theta, -2.0 * static_cast<double>(k) / spec_.head_dim);
+      return spec_.rope_original_context * frequency / (2 * M_PI);
+    };
+    std::size_t first = 0, last = 0;
+    while (turns(first + 1) >= 32) ++first;
+    while (turns(last) > 1) ++last;
+    const double way = c <= first  ? 0
+                       : c >= last ? 1
+                                   : static_cast<double>(c - first) / static_cast<double>(last - first);
+    return plain * (1 - way + way / spec_.rope_factor);
+  }
   Doubles rotated(Doubles x, std::size_t position, bool local) const {
+    const double magnitude =
+        spec_.rope_scaling == RopeScaling::yarn
+            ? static_cast<double>(spec_.rope_attention_factor) * (0.1 * std::log(spec_.rope_factor) + 1)
+            : 1;
     const std::size_t half = spec_.head_dim / 2;
     for (std::size_t head = 0; head < x.size() / spec_.head_dim; ++head) {
       for (std::size_t c = 0; c < half; ++c) {
@@ -295,8 +322,8 @@ class PlainModel {
         double& a = x[head * spec_.head_dim + c];
         double& b = x[head * spec_.head_dim + half + c];
         const double turned = a * std::cos(angle) - b * std::sin(angle);
-        b = b * std::cos(angle) + a * std::sin(angle);
-        a = turned;
+        b = magnitude * (b * std::cos(angle) + a * std::sin(angle));
+        a = magnitude * turned;
       }
     }
     return x;

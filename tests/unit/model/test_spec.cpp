@@ -5,6 +5,7 @@
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
+#include "llmq/formats/gguf.hpp"
 #include "llmq/model/source.hpp"
 
 #include "model/row_permutation.hpp"
@@ -58,7 +59,7 @@ TEST(ModelSpec, llama3_factors_equal_the_published_values) {
 
 TEST(ModelSpec, bad_values_are_typed_errors) {
   for (const char* more : {R"(, "num_key_value_heads": 3)", R"(, "head_dim": 7)", R"(, "rms_norm_eps": -1)",
-                           R"(, "rope_scaling": {"rope_type": "yarn"})", R"(, "hidden_act": "gelu")",
+                           R"(, "rope_scaling": {"rope_type": "dynamic"})", R"(, "hidden_act": "gelu")",
                            R"(, "rope_scaling": 3)", R"(, "tie_word_embeddings": 1)"}) {
     EXPECT_THROW(parse(more), Error) << more;
   }
@@ -124,6 +125,92 @@ TEST(RopeParameters, may_repeat_the_older_keys_and_not_contradict_them) {
             kBadFile);
   for (const char* malformed : {"3", "{\"rope_type\": 3}", "{\"rope_theta\": \"x\"}", "[]"})
     EXPECT_EQ(code_of(std::string(", \"rope_parameters\": ") + malformed), kBadFile) << malformed;
+}
+
+const std::string kYarn = R"(, "head_dim": 128, "rope_theta": 1000000.0, "rope_scaling":
+    {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768)";
+
+TEST(Yarn, keeps_fast_rotations_and_slows_slow_ones_down) {
+  const ModelSpec spec = parse(kYarn + "}");
+  // c of 32 turns over 32768 positions: 64 ln(32768 / 64 pi) / ln(10^6) = 23.6; of one: 39.65.
+  EXPECT_EQ(spec.yarn_share(0), 1);
+  EXPECT_EQ(spec.yarn_share(23), 1);
+  EXPECT_DOUBLE_EQ(spec.yarn_share(24), 1 - 0.75 / 17);
+  EXPECT_DOUBLE_EQ(spec.yarn_share(39), 1 - 0.75 * 16 / 17);
+  EXPECT_EQ(spec.yarn_share(40), 0.25);
+  EXPECT_EQ(spec.yarn_share(63), 0.25);
+  EXPECT_FLOAT_EQ(spec.rotated_scale(), 1.1386294F);  // 0.1 ln 4 + 1
+  EXPECT_TRUE(spec.rope_freq_factors().empty()) << "they would become rope_freqs.weight";
+}
+
+TEST(Yarn, takes_what_the_configuration_says_and_knows_what_it_need_not_say) {
+  const ModelSpec stated = parse(kYarn + R"(, "attention_factor": 1.5, "beta_fast": 32, "beta_slow": 1})");
+  EXPECT_FLOAT_EQ(stated.rotated_scale(), 1.5F);
+  const ModelSpec brief =
+      parse(R"(, "rope_scaling": {"rope_type": "yarn", "original_max_position_embeddings": 64})");
+  EXPECT_EQ(brief.rope_factor, 4) << "256 positions of 64";
+  for (const char* other : {R"(, "mscale": 1.0})", R"(, "mscale_all_dim": 1.0})", R"(, "attn_factor": 1.0})",
+                            R"(, "truncate": false})", R"(, "beta_fast": 16})", R"(, "beta_slow": 2})"}) {
+    EXPECT_EQ(code_of(kYarn + other), kUnsupported) << other;
+  }
+  EXPECT_EQ(code_of(kYarn + R"(, "beta_fast": -1})"), kBadFile);
+  for (const char* fixed : {"Gemma2ForCausalLM", "Gemma3ForCausalLM", "Phi3ForCausalLM"})
+    EXPECT_EQ(code_of(kYarn + "}", fixed), kUnsupported) << fixed;
+}
+
+/// The smallest header that is read as a model, with more keys.
+GgufHeader header_with(const std::vector<std::pair<std::string, GgufValue>>& more) {
+  GgufHeader header;
+  header.metadata.set("general.architecture", std::string("llama"));
+  for (const auto& [key, value] : {std::pair{"block_count", 1U}, std::pair{"embedding_length", 64U},
+                                   std::pair{"feed_forward_length", 64U},
+                                   std::pair{"attention.head_count", 8U}, std::pair{"context_length", 256U}})
+    header.metadata.set(std::string("llama.") + key, value);
+  for (const auto& [key, value] : more) header.metadata.set("llama.rope." + key, value);
+  GgufTensorInfo embedding;
+  embedding.name = "token_embd.weight";
+  embedding.ne = {64, 100, 1, 1};
+  header.tensors.push_back(embedding);
+  return header;
+}
+
+TEST(Yarn, in_a_gguf_file_is_the_same) {
+  const ModelSpec spec = parse(R"(, "rope_scaling": {"rope_type": "yarn", "factor": 4.1,
+    "original_max_position_embeddings": 64, "attention_factor": 1.3})");
+  GgufMetadata metadata;
+  write_model_metadata(spec, 1, metadata);
+  std::vector<std::pair<std::string, GgufValue>> keys;
+  for (const auto& [key, value] : metadata.pairs()) {
+    if (key.starts_with("llama.rope.scaling.")) keys.emplace_back(key.substr(11), value);
+  }
+  EXPECT_EQ(keys.size(), 4u);
+  const ModelSpec again = model_spec_from_gguf(header_with(keys));
+  EXPECT_EQ(again.rope_factor, spec.rope_factor);
+  EXPECT_EQ(again.rope_original_context, spec.rope_original_context);
+  EXPECT_EQ(again.rotated_scale(), spec.rotated_scale());
+  for (std::size_t c = 0; c < 4; ++c) EXPECT_EQ(again.yarn_share(c), spec.yarn_share(c));
+}
+
+TEST(Yarn, keys_that_runtimes_read_differently_are_refused) {
+  const auto code = [](std::vector<std::pair<std::string, GgufValue>> keys) {
+    keys.emplace_back("scaling.type", std::string("yarn"));
+    keys.emplace_back("scaling.factor", 4.0F);
+    try {
+      model_spec_from_gguf(header_with(keys));
+      return 0;
+    } catch (const Error& error) {
+      return static_cast<int>(error.code());
+    }
+  };
+  EXPECT_EQ(code({{"scaling.yarn_attn_factor", 1.1386294F}}), 0) << "what follows from the factor";
+  EXPECT_EQ(code({{"scaling.yarn_attn_factor", 1.3F}}), kUnsupported);
+  EXPECT_EQ(code({{"scaling.yarn_ext_factor", 0.5F}}), kUnsupported);
+  EXPECT_EQ(code({{"scaling.yarn_log_multiplier", 0.1F}}), kUnsupported);
+  EXPECT_EQ(code({{"scaling.original_context_length", 0U}}), kBadFile);
+  EXPECT_EQ(code({{"scaling.yarn_beta_fast", 32.0F}, {"scaling.yarn_beta_slow", 1.0F}}), 0);
+  EXPECT_EQ(code({{"scaling.yarn_beta_fast", 16.0F}}), kUnsupported);
+  EXPECT_EQ(code({{"scaling.yarn_beta_slow", 2.0F}}), kUnsupported);
+  EXPECT_EQ(code({{"scaling.attn_factor", -1.0F}}), kBadFile);
 }
 
 TEST(ModelSpec, windowed_layers_stand_where_runtimes_take_them_to_be) {
