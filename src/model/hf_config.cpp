@@ -108,7 +108,7 @@ std::string hf_config_text(const ModelSpec& spec, const Vocabulary& vocabulary, 
   if (spec.explicit_head_dim) config["head_dim"] = spec.head_dim;
   config["vocab_size"] = spec.vocab_size;
   config["max_position_embeddings"] = spec.context_length;
-  config["rms_norm_eps"] = shortest(spec.rms_norm_eps);
+  config[spec.norm == Norm::rms ? "rms_norm_eps" : "layer_norm_eps"] = shortest(spec.rms_norm_eps);
   config["rope_theta"] = shortest(static_cast<float>(spec.rope_theta));
   config["rope_scaling"] = rope_scaling(spec);
   config[spec.activation == Activation::gelu_tanh ? "hidden_activation" : "hidden_act"] =

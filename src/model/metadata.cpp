@@ -40,7 +40,9 @@ void write_model_metadata(const ModelSpec& spec, std::uint64_t parameter_count, 
   metadata.set(key("feed_forward_length"), spec.intermediate_size);
   metadata.set(key("attention.head_count"), spec.n_heads);
   metadata.set(key("attention.head_count_kv"), spec.n_kv_heads);
-  metadata.set(key("attention.layer_norm_rms_epsilon"), spec.rms_norm_eps);
+  metadata.set(
+      key(spec.norm == Norm::rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
+      spec.rms_norm_eps);
   if (spec.explicit_head_dim) {
     metadata.set(key("attention.key_length"), spec.head_dim);
     metadata.set(key("attention.value_length"), spec.head_dim);

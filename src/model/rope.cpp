@@ -16,9 +16,9 @@ constexpr double kManyTurns = 32, kFewTurns = 1;
 std::vector<float> ModelSpec::rope_freq_factors() const {
   if (!stored_rope_factors.empty()) return stored_rope_factors;
   if (rope_scaling != RopeScaling::llama3) return {};
-  std::vector<float> factors(head_dim / 2);
+  std::vector<float> factors(rotated_dims() / 2);
   for (std::size_t n = 0; n < factors.size(); ++n) {
-    const double exponent = 2.0 * static_cast<double>(n) / head_dim;
+    const double exponent = 2.0 * static_cast<double>(n) / rotated_dims();
     const double wavelength = 2.0 * std::numbers::pi * std::pow(rope_theta, exponent);
     double factor = 1.0;
     if (wavelength > rope_original_context / rope_low_freq_factor) {

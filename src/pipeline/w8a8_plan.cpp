@@ -18,6 +18,8 @@ constexpr std::string_view kWeight = ".weight";
 DType stored_dtype(const ModelTensor& tensor) {
   if (tensor.stored_type == GgmlType::I8)
     return DType::BF16;  // codes of an earlier directory, not coded again
+  // What scales divide: those follow from the rounded weight of the norm, so its bias needs all digits.
+  if (tensor.name.ends_with("_norm.bias")) return DType::F32;
   return plain_dtype(tensor.stored_type).value_or(DType::F32);
 }
 

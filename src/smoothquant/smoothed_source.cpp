@@ -28,6 +28,7 @@ void fold(const SmoothMapping& mapping, const ModelSpec& spec, const std::vector
   const std::vector<float> divided = inverse(scales);
   if (mapping.kind == FoldKind::norm) {
     multiply(scalings[mapping.source].columns, divided);
+    if (spec.norm == Norm::layer) multiply(scalings[bias_of(mapping.source)].columns, divided);
   } else {
     multiply(scalings[mapping.source].rows, divided);
     multiply(scalings[bias_of(mapping.source)].columns, divided);

@@ -30,6 +30,7 @@ struct MadeClass {
   /// Norms of a layer beside input_layernorm and those of heads.
   std::vector<std::string> norms = {"post_attention_layernorm"};
   float norm_mean = 1;  ///< of stored norms
+  bool norm_bias = false;
   std::uint64_t experts = 0;
   bool shared_expert = false;
   std::string router = "mlp.gate";
@@ -118,6 +119,13 @@ inline std::vector<MadeClass> made_classes() {
       ",\"head_dim\":64,\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":1000000.0,\"factor\":4.0"
       ",\"original_max_position_embeddings\":512}";
   classes.push_back(yarn);
+  MadeClass stable;
+  stable.name = "StableLmForCausalLM";
+  stable.qkv_bias = stable.norm_bias = true;
+  stable.more_config =
+      ",\"layer_norm_eps\":1e-5,\"partial_rotary_factor\":0.25,\"use_qkv_bias\":true"
+      ",\"use_parallel_residual\":false,\"qk_layernorm\":false,\"hidden_act\":\"silu\"";
+  classes.push_back(stable);
   return classes;
 }
 
@@ -132,7 +140,11 @@ inline std::vector<MadeTensor> made_layer(const MadeClass& made, const MadeShape
     add(name + ".weight", rows, columns);
     if (bias) add(name + ".bias", rows, 0, 0);
   };
-  if (made.pre_norms) add("input_layernorm.weight", shape.hidden, 0, made.norm_mean);
+  const auto norm = [&](const std::string& name) {
+    add(name + ".weight", shape.hidden, 0, made.norm_mean);
+    if (made.norm_bias) add(name + ".bias", shape.hidden, 0, 0);
+  };
+  if (made.pre_norms) norm("input_layernorm");
   if (made.fused) {
     linear("self_attn.qkv_proj", q + 2 * kv, shape.hidden, false);
   } else {
@@ -145,7 +157,7 @@ inline std::vector<MadeTensor> made_layer(const MadeClass& made, const MadeShape
     add("self_attn.q_norm.weight", made.head_norms ? shape.dim : q, 0, made.norm_mean);
     add("self_attn.k_norm.weight", made.head_norms ? shape.dim : kv, 0, made.norm_mean);
   }
-  for (const std::string& norm : made.norms) add(norm + ".weight", shape.hidden, 0, made.norm_mean);
+  for (const std::string& name : made.norms) norm(name);
   const auto mlp = [&](const std::string& gate, const std::string& up, const std::string& down,
                        std::uint64_t ffn) {
     linear(gate, ffn, shape.hidden, false);
@@ -181,6 +193,7 @@ inline std::vector<MadeTensor> made_tensors(const MadeClass& made, const MadeSha
   std::vector<MadeTensor> tensors = {{"model.embed_tokens.weight", shape.vocab, shape.hidden, 1}};
   if (!made.tied) tensors.push_back({"lm_head.weight", shape.vocab, shape.hidden, 1});
   tensors.push_back({"model.norm.weight", shape.hidden, 0, made.norm_mean});
+  if (made.norm_bias) tensors.push_back({"model.norm.bias", shape.hidden, 0, 0});
   for (std::uint64_t layer = 0; layer < shape.layers; ++layer) {
     for (MadeTensor& tensor : made_layer(made, shape, layer)) tensors.push_back(std::move(tensor));
   }

@@ -17,6 +17,8 @@ enum class RopeScaling { none, linear, llama3, longrope, yarn };
 enum class Activation { silu, gelu_tanh };
 /// Queries and keys behind their products: as they are, each head normed, or all heads of a token together.
 enum class QkNorm { none, head, token };
+/// Values over their root mean square; or less their mean, over their deviation, plus a bias.
+enum class Norm { rms, layer };
 
 struct ModelSpec {
   std::string architecture;  ///< GGUF name, "llama"
@@ -32,7 +34,7 @@ struct ModelSpec {
   bool explicit_head_dim = false;  ///< head_dim stands in the config
   std::uint32_t vocab_size = 0;
   std::uint32_t context_length = 0;
-  float rms_norm_eps = 1e-5F;
+  float rms_norm_eps = 1e-5F;  ///< of norms of either kind
   double rope_theta = 10000.0;
   RopeScaling rope_scaling = RopeScaling::none;
   double rope_factor = 1.0;  ///< linear, llama3 and yarn
@@ -52,6 +54,7 @@ struct ModelSpec {
 
   // What architectures differ in beside names and shapes. The defaults are Llama's.
   Activation activation = Activation::silu;
+  Norm norm = Norm::rms;
   QkNorm qk_norm = QkNorm::none;
   bool pre_norms = true;             ///< of the inputs of attention and MLP
   bool post_norms = false;           ///< of their outputs, before they are added

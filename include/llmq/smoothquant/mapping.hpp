@@ -15,7 +15,7 @@
 namespace llmq {
 
 enum class FoldKind {
-  norm,   ///< the norm's weight is divided, the columns of the weights behind it are multiplied
+  norm,   ///< the norm is divided, a bias too, the columns of the weights behind it are multiplied
   value,  ///< rows of attn_v are divided, columns of attn_output multiplied; heads of a group share channels
   up      ///< rows of ffn_up are divided, columns of ffn_down multiplied
 };

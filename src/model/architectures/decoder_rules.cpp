@@ -24,8 +24,9 @@ class LayerRules {
   }
   /// Nothing where the architecture has no such norm.
   void add_norm(std::string_view hf, std::string_view gguf, std::uint64_t width) {
-    if (!hf.empty())
-      add(std::string(hf) + ".weight", std::string(gguf) + ".weight", {width}, true, 0, spec_.norm_offset);
+    if (hf.empty()) return;
+    add(std::string(hf) + ".weight", std::string(gguf) + ".weight", {width}, true, 0, spec_.norm_offset);
+    if (spec_.norm == Norm::layer) add(std::string(hf) + ".bias", std::string(gguf) + ".bias", {width});
   }
 
  private:
@@ -110,6 +111,8 @@ std::vector<TensorRule> decoder_rules(const ModelSpec& spec, const DecoderStyle&
   rules.push_back(
       {"model.embed_tokens.weight", "token_embd.weight", {spec.vocab_size, hidden}, -1, true, 0, 0, 0});
   rules.push_back({"model.norm.weight", "output_norm.weight", {hidden}, -1, true, 0, spec.norm_offset, 0});
+  if (spec.norm == Norm::layer)
+    rules.push_back({"model.norm.bias", "output_norm.bias", {hidden}, -1, true, 0, 0, 0});
   rules.push_back(
       {"lm_head.weight", "output.weight", {spec.vocab_size, hidden}, -1, !spec.tied_embeddings, 0, 0, 0});
   for (std::uint32_t layer = 0; layer < spec.n_layers; ++layer)

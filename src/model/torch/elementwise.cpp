@@ -12,17 +12,20 @@
 HWY_BEFORE_NAMESPACE();
 namespace llmq::torch_pass::HWY_NAMESPACE {
 
-/// Sum of squares in f64. Lane l of 8 sums columns l, l + 8, ...; the lanes are then added in order, and the
-/// columns beyond the last whole 8 one by one. Eight lanes are one, two or four vectors.
-HWY_INLINE double sum_of_squares(const float* x, std::size_t width) {
+/// Sum of term(d, value) in f64. Lane l of 8 sums columns l, l + 8, ...; the lanes are then added in order,
+/// and the columns beyond the last whole 8 one by one. Eight lanes are one, two or four vectors.
+template <class Term>
+HWY_INLINE double sum_in_lanes(const float* x, std::size_t width, const Term& term) {
   constexpr std::size_t kLanes = 8;
   HWY_ALIGN double lanes[kLanes] = {};
   const std::size_t whole = width / kLanes * kLanes;
+  const auto single = [&](float value) HWY_ATTR {
+    const hn::CappedTag<double, 1> d;
+    return hn::GetLane(term(d, hn::Set(d, static_cast<double>(value))));
+  };
 #if HWY_TARGET == HWY_SCALAR
   for (std::size_t j = 0; j < whole; j += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] += static_cast<double>(x[j + lane]) * static_cast<double>(x[j + lane]);
-    }
+    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += single(x[j + lane]);
   }
 #else
 #if HWY_HAVE_SCALABLE
@@ -32,17 +35,15 @@ HWY_INLINE double sum_of_squares(const float* x, std::size_t width) {
 #endif
   constexpr std::size_t kStep = hn::MaxLanes(d);
   const hn::Rebind<float, decltype(d)> narrow;
-  const auto add_square = [&](auto sum, const float* at) HWY_ATTR {
-    const auto value = hn::PromoteTo(d, hn::LoadU(narrow, at));
-    return hn::Add(sum, hn::Mul(value, value));
-  };
+  const auto add = [&](auto sum, const float* at)
+                       HWY_ATTR { return hn::Add(sum, term(d, hn::PromoteTo(d, hn::LoadU(narrow, at)))); };
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d), sum2 = hn::Zero(d), sum3 = hn::Zero(d);
   for (std::size_t j = 0; j < whole; j += kLanes) {
-    sum0 = add_square(sum0, x + j);
-    if constexpr (kStep <= 4) sum1 = add_square(sum1, x + j + kStep);
+    sum0 = add(sum0, x + j);
+    if constexpr (kStep <= 4) sum1 = add(sum1, x + j + kStep);
     if constexpr (kStep <= 2) {
-      sum2 = add_square(sum2, x + j + 2 * kStep);
-      sum3 = add_square(sum3, x + j + 3 * kStep);
+      sum2 = add(sum2, x + j + 2 * kStep);
+      sum3 = add(sum3, x + j + 3 * kStep);
     }
   }
   hn::StoreU(sum0, d, lanes);
@@ -54,18 +55,38 @@ HWY_INLINE double sum_of_squares(const float* x, std::size_t width) {
 #endif
   double sum = 0;
   for (const double lane : lanes) sum += lane;
-  for (std::size_t j = whole; j < width; ++j) sum += static_cast<double>(x[j]) * static_cast<double>(x[j]);
+  for (std::size_t j = whole; j < width; ++j) sum += single(x[j]);
   return sum;
 }
 
 void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens, std::size_t width,
               float* out) {
   for (std::size_t t = 0; t < tokens; ++t, x += width, out += width) {
-    const double mean = sum_of_squares(x, width) / static_cast<double>(width);
+    const double squares = sum_in_lanes(x, width, [](auto, auto v) HWY_ATTR { return hn::Mul(v, v); });
+    const double mean = squares / static_cast<double>(width);
     const auto scale = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
     for_each_pair(x, weight, width, out, [scale](auto d, auto value, auto gain) HWY_ATTR {
       return hn::Mul(hn::Mul(value, hn::Set(d, scale)), gain);
     });
+  }
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::size_t tokens,
+                std::size_t width, float* out) {
+  const auto count = static_cast<double>(width);
+  for (std::size_t t = 0; t < tokens; ++t, x += width, out += width) {
+    const double mean = sum_in_lanes(x, width, [](auto, auto v) HWY_ATTR { return v; }) / count;
+    const double squares = sum_in_lanes(x, width, [mean](auto d, auto v) HWY_ATTR {
+      const auto away = hn::Sub(v, hn::Set(d, mean));
+      return hn::Mul(away, away);
+    });
+    const auto middle = static_cast<float>(mean);
+    const auto scale = static_cast<float>(1.0 / std::sqrt(squares / count + static_cast<double>(eps)));
+    for_each_pair(x, weight, width, out, [middle, scale](auto d, auto value, auto gain) HWY_ATTR {
+      return hn::Mul(hn::Mul(hn::Sub(value, hn::Set(d, middle)), hn::Set(d, scale)), gain);
+    });
+    for_each_pair(out, bias, width, out,
+                  [](auto, auto value, auto term) HWY_ATTR { return hn::Add(value, term); });
   }
 }
 
@@ -120,6 +141,7 @@ HWY_AFTER_NAMESPACE();
 namespace llmq::torch_pass {
 namespace {
 HWY_EXPORT(rms_norm);
+HWY_EXPORT(layer_norm);
 HWY_EXPORT(add_bias);
 HWY_EXPORT(swiglu);
 HWY_EXPORT(geglu);
@@ -129,6 +151,11 @@ HWY_EXPORT(softcap);
 void rms_norm(const float* x, const float* weight, float eps, std::size_t tokens, std::size_t width,
               float* out) {
   HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, eps, tokens, width, out);
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::size_t tokens,
+                std::size_t width, float* out) {
+  HWY_DYNAMIC_DISPATCH(layer_norm)(x, weight, bias, eps, tokens, width, out);
 }
 
 void add_bias(float* x, const float* bias, std::size_t tokens, std::size_t width) {

@@ -132,6 +132,25 @@ void rms_norm_backward(const float* x, const float* weight, float eps, const flo
   }
 }
 
+void layer_norm_backward(const float* x, const float* weight, float eps, const float* d_out,
+                         std::size_t tokens, std::size_t width, float* d_x) {
+  const auto count = static_cast<double>(width);
+  for (std::size_t t = 0; t < tokens; ++t, x += width, d_out += width, d_x += width) {
+    const double mean = sum_in_lanes(width, [&](std::size_t j) { return static_cast<double>(x[j]); }) / count;
+    const auto away = [&](std::size_t j) { return static_cast<double>(x[j]) - mean; };
+    const auto behind = [&](std::size_t j) {
+      return static_cast<double>(weight[j]) * static_cast<double>(d_out[j]);
+    };
+    const double squares = sum_in_lanes(width, [&](std::size_t j) { return away(j) * away(j); });
+    const double scale = 1.0 / std::sqrt(squares / count + static_cast<double>(eps));
+    const double shift = scale * sum_in_lanes(width, behind) / count;
+    const double along = sum_in_lanes(width, [&](std::size_t j) { return behind(j) * away(j); });
+    const double inner = scale * scale * scale * along / count;
+    for (std::size_t j = 0; j < width; ++j)
+      d_x[j] += static_cast<float>(scale * behind(j) - shift - inner * away(j));
+  }
+}
+
 void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width) {
   HWY_DYNAMIC_DISPATCH(swiglu_backward)(gate_up, d_out, tokens, width);
 }

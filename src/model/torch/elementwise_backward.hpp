@@ -13,6 +13,11 @@ namespace llmq::torch_pass {
 void rms_norm_backward(const float* x, const float* weight, float eps, const float* d_out, std::size_t tokens,
                        std::size_t width, float* d_x);
 
+/// The same through out = (x - mean) r weight + bias, r = 1 / sqrt(variance(x) + eps), with g = weight d_out:
+///   r (g - mean_j(g_j)) - (x - mean) r^3 / width sum_j(g_j (x_j - mean))
+void layer_norm_backward(const float* x, const float* weight, float eps, const float* d_out,
+                         std::size_t tokens, std::size_t width, float* d_x);
+
 /// Rows [gate | up] of 2 x width become their gradients.   out = silu(gate) up, s = 1 / (1 + e^-gate):
 ///   d_gate = d_out up s (1 + gate (1 - s)),  d_up = d_out gate s
 void swiglu_backward(float* gate_up, const float* d_out, std::size_t tokens, std::size_t width);

@@ -92,7 +92,7 @@ class TorchPass final : public ForwardPass {
 
   std::unique_ptr<LayerWeights> load_head(const WeightLoader& weights) const override {
     auto loaded = std::make_unique<Head>();
-    loaded->norm = load_vector(weights, "output_norm.weight", spec_.hidden_size);
+    loaded->norm = load_norm(weights, "output_norm", spec_.norm, spec_.hidden_size);
     loaded->output.out_features = spec_.vocab_size;
     loaded->output.in_features = spec_.hidden_size;
     loaded->output.weight = Values(std::size_t{spec_.vocab_size} * spec_.hidden_size);
@@ -203,8 +203,8 @@ class TorchPass final : public ForwardPass {
   std::unique_ptr<LayerWeights> load_head_part(std::size_t first, std::size_t count,
                                                const RowLoader& rows) const override {
     auto loaded = std::make_unique<Head>();
-    loaded->norm.resize(spec_.hidden_size);
-    if (!rows("output_norm.weight", 0, loaded->norm)) missing_tensor("output_norm.weight");
+    loaded->norm = load_norm([&](std::string_view name, std::span<float> out) { return rows(name, 0, out); },
+                             "output_norm", spec_.norm, spec_.hidden_size);
     loaded->first_token = first;
     loaded->output.out_features = count;
     loaded->output.in_features = spec_.hidden_size;
@@ -243,8 +243,8 @@ class TorchPass final : public ForwardPass {
     std::vector<float>& before = (*lease).middle;
     before.assign(hidden.begin(), hidden.end());
     std::fill(hidden.begin(), hidden.end(), 0.0F);
-    rms_norm_backward(before.data(), head.norm.data(), spec_.rms_norm_eps, progress.d_normed.data(),
-                      hidden.size() / spec_.hidden_size, spec_.hidden_size, hidden.data());
+    apply_norm_backward(spec_.norm, head.norm, spec_.rms_norm_eps, before.data(), progress.d_normed.data(),
+                        hidden.size() / spec_.hidden_size, spec_.hidden_size, hidden.data());
     return mean_loss(progress);
   }
 
@@ -298,12 +298,12 @@ class TorchPass final : public ForwardPass {
   void load_norms(const WeightLoader& weights, const Name& name, Layer& layer) const {
     const std::size_t hidden = spec_.hidden_size;
     if (spec_.pre_norms) {
-      layer.attention_norm = load_vector(weights, name("attn_norm.weight"), hidden);
-      layer.ffn_norm = load_vector(weights, name("ffn_norm.weight"), hidden);
+      layer.attention_norm = load_norm(weights, name("attn_norm"), spec_.norm, hidden);
+      layer.ffn_norm = load_norm(weights, name("ffn_norm"), spec_.norm, hidden);
     }
     if (spec_.post_norms) {
-      layer.attention_post_norm = load_vector(weights, name("post_attention_norm.weight"), hidden);
-      layer.ffn_post_norm = load_vector(weights, name("post_ffw_norm.weight"), hidden);
+      layer.attention_post_norm = load_norm(weights, name("post_attention_norm"), spec_.norm, hidden);
+      layer.ffn_post_norm = load_norm(weights, name("post_ffw_norm"), spec_.norm, hidden);
     }
     if (spec_.qk_norm == QkNorm::none) return;
     const bool by_head = spec_.qk_norm == QkNorm::head;
@@ -335,8 +335,8 @@ class TorchPass final : public ForwardPass {
 
   const float* final_norm(const Head& head, std::span<const float> hidden, Scratch& scratch) const {
     scratch.normed.resize(hidden.size());
-    rms_norm(hidden.data(), head.norm.data(), spec_.rms_norm_eps, hidden.size() / spec_.hidden_size,
-             spec_.hidden_size, scratch.normed.data());
+    apply_norm(spec_.norm, head.norm, spec_.rms_norm_eps, hidden.data(), hidden.size() / spec_.hidden_size,
+               spec_.hidden_size, scratch.normed.data());
     return scratch.normed.data();
   }
 
@@ -400,6 +400,7 @@ class TorchPass final : public ForwardPass {
             spec_.hidden_size,
             spec_.common_ffn(),
             spec_.rms_norm_eps,
+            spec_.norm,
             spec_.activation,
             spec_.qk_norm,
             spec_.fused_qkv,

@@ -22,7 +22,8 @@ struct Experts {
   }
 };
 
-/// q, k, v and gate, up are stacked into one matrix each. Norms that the architecture has not are empty.
+/// q, k, v and gate, up are stacked into one matrix each. Norms that the architecture has not are empty;
+/// those with a bias have it behind the weight.
 struct Layer final : LayerWeights {
   std::uint32_t index = 0;
   std::vector<float> attention_norm, ffn_norm;            ///< before their products

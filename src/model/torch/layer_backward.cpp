@@ -164,8 +164,8 @@ class LayerBackward {
                                 const float* gradient) {
     if (post_norm.empty()) return gradient;
     scratch_.d_product.assign(tokens_ * shape_.hidden, 0.0F);
-    rms_norm_backward(product.data(), post_norm.data(), shape_.eps, gradient, tokens_, shape_.hidden,
-                      scratch_.d_product.data());
+    apply_norm_backward(shape_.norm, post_norm, shape_.eps, product.data(), gradient, tokens_, shape_.hidden,
+                        scratch_.d_product.data());
     clock_.elementwise();
     return scratch_.d_product.data();
   }
@@ -175,8 +175,8 @@ class LayerBackward {
     if (norm.empty())
       add_bias(gradient, scratch_.d_normed.data(), 1, tokens_ * shape_.hidden);  // one long row
     else
-      rms_norm_backward(x, norm.data(), shape_.eps, scratch_.d_normed.data(), tokens_, shape_.hidden,
-                        gradient);
+      apply_norm_backward(shape_.norm, norm, shape_.eps, x, scratch_.d_normed.data(), tokens_, shape_.hidden,
+                          gradient);
     clock_.elementwise();
   }
 

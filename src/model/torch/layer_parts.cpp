@@ -1,15 +1,38 @@
 #include "model/torch/layer_parts.hpp"
 
+#include <span>
+
 #include "model/torch/elementwise.hpp"
 #include "model/torch/elementwise_backward.hpp"
 
 namespace llmq::torch_pass {
 
+std::vector<float> load_norm(const WeightLoader& weights, const std::string& name, Norm kind,
+                             std::size_t width) {
+  std::vector<float> norm(kind == Norm::layer ? 2 * width : width);
+  if (!weights(name + ".weight", std::span(norm).first(width))) missing_tensor(name + ".weight");
+  if (kind == Norm::layer && !weights(name + ".bias", std::span(norm).last(width)))
+    missing_tensor(name + ".bias");
+  return norm;
+}
+
+void apply_norm(Norm kind, const std::vector<float>& norm, float eps, const float* x, std::size_t rows,
+                std::size_t width, float* out) {
+  if (kind == Norm::layer) return layer_norm(x, norm.data(), norm.data() + width, eps, rows, width, out);
+  rms_norm(x, norm.data(), eps, rows, width, out);
+}
+
+void apply_norm_backward(Norm kind, const std::vector<float>& norm, float eps, const float* x,
+                         const float* d_out, std::size_t rows, std::size_t width, float* d_x) {
+  if (kind == Norm::layer) return layer_norm_backward(x, norm.data(), eps, d_out, rows, width, d_x);
+  rms_norm_backward(x, norm.data(), eps, d_out, rows, width, d_x);
+}
+
 const float* pre_norm(const LayerShape& shape, const std::vector<float>& weight, const float* x,
                       std::size_t rows, std::vector<float>& normed) {
   if (weight.empty()) return x;
   normed.resize(rows * shape.hidden);
-  rms_norm(x, weight.data(), shape.eps, rows, shape.hidden, normed.data());
+  apply_norm(shape.norm, weight, shape.eps, x, rows, shape.hidden, normed.data());
   return normed.data();
 }
 
@@ -40,7 +63,7 @@ void activation_backward(const LayerShape& shape, float* gate_up, const float* d
 
 void add_post_normed(const LayerShape& shape, const std::vector<float>& weight, const float* product,
                      std::size_t rows, float* normed, float* hidden) {
-  rms_norm(product, weight.data(), shape.eps, rows, shape.hidden, normed);
+  apply_norm(shape.norm, weight, shape.eps, product, rows, shape.hidden, normed);
   add_bias(hidden, normed, 1, rows * shape.hidden);  // one long row
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "llmq/model/spec.hpp"
@@ -23,6 +24,7 @@ struct LayerShape {
   std::size_t hidden = 0;
   std::size_t ffn = 0;  ///< of the MLP of all tokens; 0: there is none
   float eps = 0;
+  Norm norm = Norm::rms;
   Activation activation = Activation::silu;
   QkNorm qk_norm = QkNorm::none;
   bool fused_qkv = false, fused_gate_up = false;  ///< how gradients of the stacked weights are named
@@ -30,6 +32,17 @@ struct LayerShape {
 
   std::size_t attended() const noexcept { return attention.heads * attention.head_dim; }
 };
+
+/// A norm as it is kept, of what models are normed by; a layer norm's bias stands behind its weight.
+/// @throws Error(validation) without one of its tensors.
+std::vector<float> load_norm(const WeightLoader& weights, const std::string& name, Norm kind,
+                             std::size_t width);
+/// out = norm(x), both [rows, width].
+void apply_norm(Norm kind, const std::vector<float>& norm, float eps, const float* x, std::size_t rows,
+                std::size_t width, float* out);
+/// d_x += gradient through out = norm(x) of d_out.
+void apply_norm_backward(Norm kind, const std::vector<float>& norm, float eps, const float* x,
+                         const float* d_out, std::size_t rows, std::size_t width, float* d_x);
 
 /// x [rows, hidden] normed into `normed`; without a norm x itself.
 const float* pre_norm(const LayerShape& shape, const std::vector<float>& weight, const float* x,

@@ -76,6 +76,10 @@ inline std::vector<NamedSpec> small_specs() {
   };
   return {{"experts", change(experts)},
           {"yarn", change(yarn)},
+          {"norms_about_the_mean", change([](ModelSpec& spec) {
+             spec.norm = Norm::layer;
+             spec.rope_dims = 4;
+           })},
           {"experts_and_a_shared_one", change([&](ModelSpec& spec) {
              experts(spec);
              spec.n_experts_used = 3;
@@ -274,18 +278,27 @@ class PlainModel {
   }
   Doubles norm(const Doubles& x, const std::string& name) const {
     const Values& weight = weights_.get(name, x.size());
-    double squares = 0;
-    for (const double value : x) squares += value * value;
-    const double scale =
-        1 / std::sqrt(squares / static_cast<double>(x.size()) + static_cast<double>(spec_.rms_norm_eps));
+    const auto mean_of = [&](const auto& term) {
+      double sum = 0;
+      for (const double value : x) sum += term(value);
+      return sum / static_cast<double>(x.size());
+    };
+    const bool about_mean = spec_.norm == Norm::layer;
+    const double middle = about_mean ? mean_of([](double value) { return value; }) : 0;
+    const double squares = mean_of([&](double value) { return (value - middle) * (value - middle); });
+    const double scale = 1 / std::sqrt(squares + static_cast<double>(spec_.rms_norm_eps));
     Doubles y(x.size());
-    for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * static_cast<double>(weight[i]);
+    for (std::size_t i = 0; i < x.size(); ++i)
+      y[i] = (x[i] - middle) * scale * static_cast<double>(weight[i]);
+    if (!about_mean) return y;
+    const Values& bias = weights_.get(name.substr(0, name.rfind('.')) + ".bias", x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) y[i] += static_cast<double>(bias[i]);
     return y;
   }
   /// Frequencies by the llama3 rule: long waves slowed by the factor, short ones kept, between them a ramp.
   double frequency(std::size_t c, bool local) const {
     const double theta = local ? spec_.rope_theta_local : spec_.rope_theta;
-    const double plain = std::pow(theta, -2.0 * static_cast<double>(c) / spec_.head_dim);
+    const double plain = std::pow(theta, -2.0 * static_cast<double>(c) / spec_.rotated_dims());
     if (spec_.rope_scaling == RopeScaling::yarn) return slowed(plain, c);
     if (spec_.rope_scaling != RopeScaling::llama3) return plain;
     const double turns = spec_.rope_original_context * plain / (2 * M_PI);
@@ -299,7 +312,8 @@ class PlainModel {
   /// them.
   double slowed(double plain, std::size_t c) const {
     const auto turns = [&](std::size_t k) {
-      const double frequency = std::pow(spec_.rope_theta, -2.0 * static_cast<double>(k) / spec_.head_dim);
+      const double frequency =
+          std::pow(spec_.rope_theta, -2.0 * static_cast<double>(k) / spec_.rotated_dims());
       return spec_.rope_original_context * frequency / (2 * M_PI);
     };
     std::size_t first = 0, last = 0;
@@ -315,7 +329,7 @@ class PlainModel {
         spec_.rope_scaling == RopeScaling::yarn
             ? static_cast<double>(spec_.rope_attention_factor) * (0.1 * std::log(spec_.rope_factor) + 1)
             : 1;
-    const std::size_t half = spec_.head_dim / 2;
+    const std::size_t half = spec_.rotated_dims() / 2;
     for (std::size_t head = 0; head < x.size() / spec_.head_dim; ++head) {
       for (std::size_t c = 0; c < half; ++c) {
         const double angle = static_cast<double>(position) * frequency(c, local);

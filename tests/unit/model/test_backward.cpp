@@ -40,7 +40,7 @@ double plain_loss(const ModelSpec& spec, const Weights& weights, const std::vect
 /// Rows of a tensor that is there as a whole.
 RowLoader make_row_loader(const WeightLoader& weights, const ModelSpec& spec) {
   return [&weights, &spec](std::string_view name, std::uint64_t first, std::span<float> out) {
-    const bool norm = name == "output_norm.weight";
+    const bool norm = name.starts_with("output_norm.");
     Values all(norm ? spec.hidden_size : std::size_t{spec.vocab_size} * spec.hidden_size);
     if (!weights(name, all)) return false;
     std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(first * spec.hidden_size), out.size(), out.begin());

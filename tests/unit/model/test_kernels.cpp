@@ -57,6 +57,38 @@ TEST(Kernels, several_instruction_sets_are_under_test) {
   EXPECT_GE(names.size(), 2u);
 }
 
+TEST(Kernels, layer_norm_gives_the_bytes_of_its_definition) {
+  for (const std::size_t width : kLengths) {
+    constexpr std::size_t kTokens = 3;
+    Row x = normal_row(kTokens * width);
+    for (float& value : x) value += 3;  // a mean that matters
+    const Row weight = normal_row(width), bias = normal_row(width, 0.3F);
+
+    const Row got = on_every_target([&] {
+      Row out(x.size());
+      layer_norm(x.data(), weight.data(), bias.data(), 1e-5F, kTokens, width, out.data());
+      return out;
+    });
+
+    for (std::size_t t = 0; t < kTokens; ++t) {
+      const float* row = &x[t * width];
+      const auto sum_of = [&](const auto& term) {
+        double lanes[8] = {}, sum = 0;
+        const std::size_t whole = width / 8 * 8;
+        for (std::size_t j = 0; j < whole; ++j) lanes[j % 8] += term(static_cast<double>(row[j]));
+        for (const double lane : lanes) sum += lane;
+        for (std::size_t j = whole; j < width; ++j) sum += term(static_cast<double>(row[j]));
+        return sum / static_cast<double>(width);
+      };
+      const double mean = sum_of([](double value) { return value; });
+      const double variance = sum_of([&](double value) { return (value - mean) * (value - mean); });
+      const auto scale = static_cast<float>(1 / std::sqrt(variance + static_cast<double>(1e-5F)));
+      for (std::size_t j = 0; j < width; ++j)
+        EXPECT_EQ(got[t * width + j], (row[j] - static_cast<float>(mean)) * scale * weight[j] + bias[j]);
+    }
+  }
+}
+
 TEST(Kernels, rms_norm_gives_the_bytes_of_its_definition) {
   for (const std::size_t width : kLengths) {
     constexpr std::size_t kTokens = 3;

@@ -213,6 +213,26 @@ TEST(Yarn, keys_that_runtimes_read_differently_are_refused) {
   EXPECT_EQ(code({{"scaling.attn_factor", -1.0F}}), kBadFile);
 }
 
+TEST(StableLm, has_defaults_of_its_own) {
+  const ModelSpec spec = parse(R"(, "head_dim": 8, "rms_norm_eps": 1.0)", "StableLmForCausalLM");
+  EXPECT_EQ(spec.norm, Norm::layer);
+  EXPECT_EQ(spec.rms_norm_eps, 1e-5F);
+  EXPECT_EQ(spec.rotated_dims(), 2u) << "a quarter";
+  EXPECT_FALSE(spec.attention_bias);
+  EXPECT_TRUE(parse(R"(, "use_qkv_bias": true)", "StableLmForCausalLM").attention_bias);
+  EXPECT_EQ(
+      parse(R"(, "rope_parameters": {"partial_rotary_factor": 0.5})", "StableLmForCausalLM").rotated_dims(),
+      4u);
+}
+
+TEST(StableLm, variants_that_are_other_models_are_refused) {
+  for (const char* more :
+       {R"(, "use_parallel_residual": true)", R"(, "qk_layernorm": true)", R"(, "tie_word_embeddings": true)",
+        R"(, "hidden_act": "gelu_pytorch_tanh")", R"(, "head_dim": 16)"})
+    EXPECT_EQ(code_of(more, "StableLmForCausalLM"), kUnsupported) << more;
+  EXPECT_EQ(code_of(R"(, "partial_rotary_factor": 0.4)", "StableLmForCausalLM"), kBadFile) << "3 of 8 values";
+}
+
 TEST(ModelSpec, windowed_layers_stand_where_runtimes_take_them_to_be) {
   const std::string types = R"(, "layer_types": ["sliding_attention", "full_attention"])";
   EXPECT_EQ(code_of(types, "Gemma2ForCausalLM"), 0);

@@ -125,6 +125,20 @@ TEST(Mappings, cover_every_product_of_a_layer_once) {
   EXPECT_EQ(mappings[4].name(), "blk.1.attn_norm -> attn_q, attn_k, attn_v");
 }
 
+TEST(Mappings, a_norm_with_a_bias_is_divided_whole) {
+  ModelSpec spec = grouped();
+  const SmoothMapping mapping = smooth_mappings(spec)[0];
+  const std::vector<float> scales(64, 4.0F);
+  Scalings plain, biased;
+  fold(mapping, spec, scales, plain);
+  spec.norm = Norm::layer;
+  fold(mapping, spec, scales, biased);
+  EXPECT_EQ(biased.at("blk.0.attn_norm.weight").columns, std::vector<float>(64, 0.25F));
+  EXPECT_EQ(biased.at("blk.0.attn_norm.bias").columns, std::vector<float>(64, 0.25F));
+  EXPECT_EQ(biased.at("blk.0.attn_k.weight").columns, scales);
+  EXPECT_FALSE(plain.contains("blk.0.attn_norm.bias")) << "other models keep their fingerprints";
+}
+
 TEST(Mappings, heads_of_a_group_share_the_channels_of_their_value_head) {
   const SmoothMapping value = smooth_mappings(grouped())[1];
   ASSERT_EQ(value.kind, FoldKind::value);
