@@ -46,7 +46,7 @@ on 3 convert "$model" gguf -n np3 > /dev/null
 same pebble-BF16.gguf np3.gguf
 
 # Every architecture, and some (with LLMQ_ALL all) in every number format: names, norms stored less one, rows in their order.
-for class in Llama LlamaYarn Mistral Mixtral Qwen2 Qwen3 Qwen3Yarn Qwen2Moe Qwen3Moe Gemma2 Gemma3 Olmo2 Phi3 StableLm; do
+for class in Llama LlamaYarn Mistral Mixtral Qwen2 Qwen3 Qwen3Yarn Qwen2Moe Qwen3Moe Gemma2 Gemma3 Olmo2 Phi3 StableLm SmolLM3; do
   "$LLMQ_MAKE_MODEL" made "$model" 2 256 512 ${class}ForCausalLM
   on 1 convert made gguf -n made > /dev/null
   on 1 convert made.gguf hf -n made-hf > /dev/null

@@ -54,7 +54,7 @@ on 1 --format json quality report "$model" kept > kept.report.json
 awk -v kept="$(field kept.report.json kld_mean)" -v all="$(field report.json kld_mean)" 'BEGIN { exit !(kept < all) }' || fail "keeping layers gains nothing"
 
 # Other architectures: norms stored less one or with a bias, none to fold into, biases that forbid folding, heads normed.
-for class in Gemma3 Olmo2 Phi3 Qwen2 Qwen3 StableLm; do
+for class in Gemma3 Olmo2 Phi3 Qwen2 Qwen3 StableLm SmolLM3; do
   "$LLMQ_MAKE_MODEL" other "$model" 2 256 512 ${class}ForCausalLM
   on 2 --format json quantize other smoothquant "${samples[@]}" -n other-w8a8 > other.json
   on 1 --format json quality report other other-w8a8 --chunks 4 --ctx 128 > other.report.json

@@ -126,6 +126,11 @@ inline std::vector<MadeClass> made_classes() {
       ",\"layer_norm_eps\":1e-5,\"partial_rotary_factor\":0.25,\"use_qkv_bias\":true"
       ",\"use_parallel_residual\":false,\"qk_layernorm\":false,\"hidden_act\":\"silu\"";
   classes.push_back(stable);
+  MadeClass smol;
+  smol.name = "SmolLM3ForCausalLM";
+  smol.tied = true;
+  smol.more_config = ",\"rope_theta\":5000000.0,\"no_rope_layer_interval\":4,\"use_sliding_window\":false";
+  classes.push_back(smol);
   return classes;
 }
 

@@ -56,16 +56,17 @@ struct ModelSpec {
   Activation activation = Activation::silu;
   Norm norm = Norm::rms;
   QkNorm qk_norm = QkNorm::none;
-  bool pre_norms = true;             ///< of the inputs of attention and MLP
-  bool post_norms = false;           ///< of their outputs, before they are added
-  float norm_offset = 0;             ///< stored norms are weights less this: Gemma's 1
-  float embedding_scale = 1;         ///< of a token's embedding
-  float attention_scale = 0;         ///< of scores; 0: 1 / sqrt(head_dim)
-  float attention_softcap = 0;       ///< scores become cap tanh(score / cap); 0: they do not
-  float logit_softcap = 0;           ///< likewise
-  std::uint32_t sliding_window = 0;  ///< tokens that a windowed layer sees, the own one included; 0: all do
-  std::uint32_t window_pattern = 0;  ///< one in so many layers, the last of them, sees all; 0: none
-  double rope_theta_local = 0;       ///< of windowed layers, which then have no scaling; 0: that of all
+  bool pre_norms = true;               ///< of the inputs of attention and MLP
+  bool post_norms = false;             ///< of their outputs, before they are added
+  float norm_offset = 0;               ///< stored norms are weights less this: Gemma's 1
+  float embedding_scale = 1;           ///< of a token's embedding
+  float attention_scale = 0;           ///< of scores; 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0;         ///< scores become cap tanh(score / cap); 0: they do not
+  float logit_softcap = 0;             ///< likewise
+  std::uint32_t sliding_window = 0;    ///< tokens that a windowed layer sees, the own one included; 0: all do
+  std::uint32_t window_pattern = 0;    ///< one in so many layers, the last of them, sees all; 0: none
+  std::uint32_t rotation_pattern = 0;  ///< of so many layers the last does not rotate; 0: all do
+  double rope_theta_local = 0;         ///< of windowed layers, which then have no scaling; 0: that of all
 
   bool fused_qkv = false;      ///< queries, keys and values are one weight, attn_qkv
   bool fused_gate_up = false;  ///< gate and up are one weight, ffn_up, gate first
@@ -84,6 +85,9 @@ struct ModelSpec {
   std::uint32_t window_of(std::uint32_t layer) const noexcept {
     const bool global = window_pattern != 0 && layer % window_pattern == window_pattern - 1;
     return global ? 0 : sliding_window;
+  }
+  bool rotates(std::uint32_t layer) const noexcept {
+    return rotation_pattern == 0 || layer % rotation_pattern != rotation_pattern - 1;
   }
 
   /// llama3 divisors of the rotation frequencies, head_dim/2 values; empty for other scalings.

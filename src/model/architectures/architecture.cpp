@@ -8,7 +8,7 @@ std::span<const Architecture> architectures() noexcept {
   static const std::array kTable = {kLlamaArchitecture,    kQwen2Architecture,    kQwen3Architecture,
                                     kQwen2MoeArchitecture, kQwen3MoeArchitecture, kGemma2Architecture,
                                     kGemma3Architecture,   kOlmo2Architecture,    kPhi3Architecture,
-                                    kStableLmArchitecture};
+                                    kStableLmArchitecture, kSmolLm3Architecture};
   return kTable;
 }
 

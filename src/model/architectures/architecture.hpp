@@ -52,6 +52,6 @@ const Architecture* find_architecture_of_class(std::string_view class_name) noex
 /// Defined one per file.
 extern const Architecture kLlamaArchitecture, kQwen2Architecture, kQwen3Architecture, kGemma2Architecture,
     kGemma3Architecture, kOlmo2Architecture, kQwen2MoeArchitecture, kQwen3MoeArchitecture, kPhi3Architecture,
-    kStableLmArchitecture;
+    kStableLmArchitecture, kSmolLm3Architecture;
 
 }  // namespace llmq

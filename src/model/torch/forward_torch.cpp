@@ -44,6 +44,7 @@ class TorchPass final : public ForwardPass {
         blas_(bind_to_one_thread()) {
     if (spec.rope_scaling == RopeScaling::longrope)
       long_rope_.emplace(make_rope(spec, spec.rope_long_factors));
+    if (spec.rotation_pattern != 0) no_rope_.emplace(std::vector<float>(), 0, spec.head_dim);
     if (spec.rope_theta_local == 0) return;
     ModelSpec local = spec;
     local.rope_theta = spec.rope_theta_local;
@@ -420,6 +421,7 @@ class TorchPass final : public ForwardPass {
 
   /// @param context  tokens of the whole sequence: long ones may have their own frequencies
   const Rope& rope_of(std::uint32_t layer, std::size_t context) const noexcept {
+    if (!spec_.rotates(layer)) return *no_rope_;
     if (long_rope_ && static_cast<double>(context) > spec_.rope_original_context) return *long_rope_;
     return local_rope_ && spec_.window_of(layer) != 0 ? *local_rope_ : rope_;
   }
@@ -428,6 +430,7 @@ class TorchPass final : public ForwardPass {
   Rope rope_;
   std::optional<Rope> long_rope_;   ///< of contexts beyond the original one, where they have their own
   std::optional<Rope> local_rope_;  ///< of windowed layers, where they have their own
+  std::optional<Rope> no_rope_;     ///< of layers that do not rotate, where there are such: all is rest
   std::string blas_;
   mutable ScratchPool scratch_;
   mutable StageTotals stages_;

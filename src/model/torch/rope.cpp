@@ -75,14 +75,15 @@ Rope::Rope(const std::vector<float>& inverse_frequencies, std::size_t max_positi
 void Rope::rotate(const float* x, std::size_t stride, std::size_t first_position, std::size_t tokens,
                   float* out, std::size_t out_stride) const {
   HWY_DYNAMIC_DISPATCH(rotate_heads)
-  (x, stride, &cos_[first_position * half_], &sin_[first_position * half_], half_, tokens, out, out_stride);
+  (x, stride, cos_.data() + first_position * half_, sin_.data() + first_position * half_, half_, tokens, out,
+   out_stride);
   for (std::size_t t = 0; rest_ > 0 && out != x && t < tokens; ++t)
     std::copy_n(x + t * stride + 2 * half_, rest_, out + t * out_stride + 2 * half_);
 }
 
 void Rope::rotate_back(float* x, std::size_t stride, std::size_t first_position, std::size_t tokens) const {
   HWY_DYNAMIC_DISPATCH(rotate_heads_back)
-  (x, stride, &cos_[first_position * half_], &sin_[first_position * half_], half_, tokens);
+  (x, stride, cos_.data() + first_position * half_, sin_.data() + first_position * half_, half_, tokens);
 }
 
 }  // namespace llmq::torch_pass

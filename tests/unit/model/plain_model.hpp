@@ -76,6 +76,7 @@ inline std::vector<NamedSpec> small_specs() {
   };
   return {{"experts", change(experts)},
           {"yarn", change(yarn)},
+          {"every_second_layer_unrotated", change([](ModelSpec& spec) { spec.rotation_pattern = 2; })},
           {"norms_about_the_mean", change([](ModelSpec& spec) {
              spec.norm = Norm::layer;
              spec.rope_dims = 4;
@@ -157,14 +158,17 @@ class PlainModel {
     const bool local = window != 0 && spec_.rope_theta_local > 0;
     const double scale = spec_.attention_scale > 0 ? static_cast<double>(spec_.attention_scale)
                                                    : 1 / std::sqrt(static_cast<double>(dim));
+    const bool still = spec_.rotation_pattern != 0 && (index + 1) % spec_.rotation_pattern == 0;
     std::vector<Doubles> q, k, v;
     for (std::size_t t = 0; t < hidden.size(); ++t) {
+      const std::size_t place = still ? 0 : t;  // a rotation by nothing
       const Doubles x = spec_.pre_norms ? norm(hidden[t], block + "attn_norm.weight") : hidden[t];
-      q.push_back(rotated(
-          normed_heads(linear(x, block + "attn_q", spec_.n_heads * dim), block + "attn_q_norm"), t, local));
+      q.push_back(
+          rotated(normed_heads(linear(x, block + "attn_q", spec_.n_heads * dim), block + "attn_q_norm"),
+                  place, local));
       k.push_back(
-          rotated(normed_heads(linear(x, block + "attn_k", spec_.n_kv_heads * dim), block + "attn_k_norm"), t,
-                  local));
+          rotated(normed_heads(linear(x, block + "attn_k", spec_.n_kv_heads * dim), block + "attn_k_norm"),
+                  place, local));
       v.push_back(linear(x, block + "attn_v", spec_.n_kv_heads * dim));
     }
     for (std::size_t t = 0; t < hidden.size(); ++t) {

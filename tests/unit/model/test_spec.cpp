@@ -233,6 +233,31 @@ TEST(StableLm, variants_that_are_other_models_are_refused) {
   EXPECT_EQ(code_of(R"(, "partial_rotary_factor": 0.4)", "StableLmForCausalLM"), kBadFile) << "3 of 8 values";
 }
 
+TEST(SmolLm3, every_fourth_layer_does_not_rotate) {
+  const ModelSpec spec = parse(R"(, "no_rope_layers": [1, 1])", "SmolLM3ForCausalLM");
+  EXPECT_TRUE(spec.rotates(0) && spec.rotates(2) && spec.rotates(4));
+  EXPECT_FALSE(spec.rotates(3) || spec.rotates(7));
+  EXPECT_TRUE(parse("").rotates(3)) << "Llama";
+}
+
+TEST(SmolLm3, has_defaults_of_its_own) {
+  const ModelSpec spec = parse("", "SmolLM3ForCausalLM");
+  EXPECT_EQ(spec.n_kv_heads, 4u);
+  EXPECT_EQ(spec.rope_theta, 2e6);
+  EXPECT_TRUE(spec.tied_embeddings);
+  EXPECT_FALSE(parse(R"(, "tie_word_embeddings": false)", "SmolLM3ForCausalLM").tied_embeddings);
+}
+
+TEST(SmolLm3, other_patterns_are_refused) {
+  for (const char* more :
+       {R"(, "no_rope_layer_interval": 2)", R"(, "no_rope_layers": [1, 0])",
+        R"(, "use_sliding_window": true)", R"(, "attention_bias": true)", R"(, "mlp_bias": true)"})
+    EXPECT_EQ(code_of(more, "SmolLM3ForCausalLM"), kUnsupported) << more;
+  EXPECT_EQ(code_of(R"(, "no_rope_layers": [1, 1], "no_rope_layer_interval": 2)", "SmolLM3ForCausalLM"), 0)
+      << "the list counts";
+  EXPECT_EQ(code_of(R"(, "no_rope_layers": [1])", "SmolLM3ForCausalLM"), kBadFile);
+}
+
 TEST(ModelSpec, windowed_layers_stand_where_runtimes_take_them_to_be) {
   const std::string types = R"(, "layer_types": ["sliding_attention", "full_attention"])";
   EXPECT_EQ(code_of(types, "Gemma2ForCausalLM"), 0);

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "llmq/core/error.hpp"
 #include "llmq/core/file.hpp"
@@ -59,6 +60,24 @@ TEST(Tokenizer, mixed_lines_have_the_ids_that_runtimes_give_them) {
     EXPECT_EQ(Sha256().update(std::as_bytes(std::span(ids))).hex(), wanted) << name;
   }
   EXPECT_EQ(count, 3);
+}
+
+TEST(BpeTokenizer, smollm_takes_digits_one_by_one) {
+  const ScratchDirectory scratch;
+  nlohmann::json file = nlohmann::json::parse(read_file(data() / "tokenizers/gpt-2/tokenizer.json", 1 << 24));
+  file["pre_tokenizer"] = {
+      {"type", "Sequence"},
+      {"pretokenizers",
+       {{{"type", "Digits"}, {"individual_digits", true}},
+        {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}}}}};
+  write_file_atomically(scratch / "tokenizer.json", file.dump());
+  const Vocabulary vocabulary = read_vocabulary(scratch.path(), 0);
+  EXPECT_EQ(vocabulary.pre, "smollm");
+  const auto tokenizer = make_tokenizer(vocabulary);
+  EXPECT_EQ(tokenizer->encode("3333").size(), 4u);
+  const auto plain = make_tokenizer(read_vocabulary(data() / "tokenizers/gpt-2", 0));
+  EXPECT_LT(plain->encode("3333").size(), 4u) << "this test can fail";
+  EXPECT_EQ(tokenizer->encode("Once upon a time"), plain->encode("Once upon a time"));
 }
 
 TEST(BpeTokenizer, invalid_utf8_and_decoding) {
