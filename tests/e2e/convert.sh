@@ -45,6 +45,7 @@ done
 on 3 convert "$model" gguf -n np3 > /dev/null
 same pebble-BF16.gguf np3.gguf
 
+in_all_formats() { [ -n "${LLMQ_ALL:-}" ] || [[ $class =~ ^(Llama|Gemma3|Qwen2Moe)$ ]]; }
 # Every architecture, and some (with LLMQ_ALL all) in every number format: names, norms stored less one, rows in their order.
 for class in Llama LlamaYarn Mistral Mixtral Qwen2 Qwen3 Qwen3Yarn Qwen2Moe Qwen3Moe Gemma2 Gemma3 Olmo2 Phi3 StableLm SmolLM3; do
   "$LLMQ_MAKE_MODEL" made "$model" 2 256 512 ${class}ForCausalLM
@@ -58,9 +59,8 @@ for class in Llama LlamaYarn Mistral Mixtral Qwen2 Qwen3 Qwen3Yarn Qwen2Moe Qwen
   esac
   on 1 convert made-hf gguf -n remade > /dev/null
   same_content made.gguf remade.gguf
-  levels="F16 F32"
-  [ -n "${LLMQ_ALL:-}" ] || [[ $class =~ ^(Llama|Gemma3|Qwen2Moe)$ ]] || levels=
-  for level in $levels; do
+  for level in F16 F32; do
+    in_all_formats || break
     on 1 convert made gguf -q $level -n made-$level > /dev/null
     on 1 convert made-$level.gguf hf -n $level-hf > /dev/null
     on 1 convert $level-hf gguf -n again-$level > /dev/null
