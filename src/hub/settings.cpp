@@ -40,6 +40,16 @@ fs::path hub_home() {
   return home.empty() ? fs::path() : fs::path(home) / ".cache/huggingface";
 }
 
+/// LLM_QUANTIZE_CACHE, else the cache of huggingface_hub where a variable names it, else our own; empty
+/// without a home.
+fs::path downloads(const fs::path& hub_cache) {
+  if (const std::string place = variable("LLM_QUANTIZE_CACHE"); !place.empty())
+    return fs::path(place) / "hub";
+  if (!variable("HF_HUB_CACHE").empty() || !variable("HF_HOME").empty()) return hub_cache;
+  const std::string home = variable("HOME");
+  return home.empty() ? fs::path() : fs::path(home) / ".cache/llm-quantize/hub";
+}
+
 std::string endpoint() {
   std::string text = without_blanks(variable("HF_ENDPOINT"));
   while (text.ends_with('/')) text.pop_back();
@@ -89,15 +99,12 @@ Settings settings_from_environment() {
   settings.token = token(home);
   settings.offline = says_yes(variable("HF_HUB_OFFLINE"));
   settings.patience_seconds = patience();
-  if (const std::string place = variable("HF_HUB_CACHE"); !place.empty())
-    settings.caches.emplace_back(place);
-  else if (!home.empty())
-    settings.caches.push_back(home / "hub");
-  if (const std::string place = variable("LLM_QUANTIZE_CACHE"); !place.empty()) {
-    settings.downloads = fs::path(place) / "hub";
-    settings.caches.push_back(settings.downloads);
-  } else if (!settings.caches.empty()) {
-    settings.downloads = settings.caches.front();
+  const std::string stated = variable("HF_HUB_CACHE");
+  const fs::path hub_cache = !stated.empty() ? fs::path(stated) : home.empty() ? fs::path() : home / "hub";
+  settings.downloads = downloads(hub_cache);
+  for (const fs::path& cache : {hub_cache, settings.downloads}) {
+    if (!cache.empty() && !std::count(settings.caches.begin(), settings.caches.end(), cache))
+      settings.caches.push_back(cache);
   }
   return settings;
 }

@@ -297,6 +297,14 @@ rm "$lost"
 forget_requests
 LLM_QUANTIZE_CACHE=$work/second info acme/sharded
 [ -d "$work/second/hub/models--acme--sharded" ] || fail "LLM_QUANTIZE_CACHE was not used"
+# Where no variable names a cache there is one of our own, and it is found again.
+(
+  unset HF_HOME
+  export HOME=$work/user
+  info acme/sharded
+  [ -d "$work/user/.cache/llm-quantize/hub/models--acme--sharded" ] || fail "downloads do not go to ~/.cache/llm-quantize"
+  HF_HUB_OFFLINE=1 info acme/sharded
+)
 forget_requests
 info acme/sharded
 [ "$(grep -c resolve "$hub/log")" = "$(grep -c 'resolve.*/model-00002-of-00002' "$hub/log")" ] || fail "more than the lost file was fetched"

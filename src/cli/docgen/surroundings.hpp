@@ -26,7 +26,8 @@ inline constexpr Described kEnvironment[] = {
      "Score of quantize --coherence-check, in [0, 1], below which it fails (default: 0.5)."},
     {"LLM_QUANTIZE_CACHE",
      "Directory for downloads of hub models, below it hub/ in the layout of huggingface_hub (default: the "
-     "cache of huggingface_hub itself)."},
+     "cache "
+     "that HF_HUB_CACHE or HF_HOME names, else ~/.cache/llm-quantize)."},
     {"LLM_QUANTIZE_DOWNLOAD_PATIENCE",
      "Seconds that a download goes on trying without receiving a byte (default: 60)."},
     {"HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME",
