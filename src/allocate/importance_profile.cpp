@@ -60,6 +60,7 @@ std::vector<LayerImportance> layer_importance(const Imatrix& imatrix) {
     if (layer < 0) continue;
     Sum& sum = sums[layer];
     for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
+      if (entry.importance_count(mat) == 0) continue;
       for (const float column : entry.importance(mat)) sum.importance += static_cast<double>(column);
       sum.columns += static_cast<double>(entry.in_features);
     }

@@ -47,7 +47,8 @@ const std::vector<double>& ImatrixEntry::importance_sums() const noexcept {
 }
 
 std::uint64_t ImatrixEntry::importance_count(std::uint64_t mat) const {
-  return !sensitivity.empty() && sensitivity.samples > 0 ? sensitivity.samples : counts.at(mat);
+  if (sensitivity.empty() || sensitivity.samples == 0) return counts.at(mat);
+  return n_mat > 1 && sensitivity.scores.at(mat) == 0 ? 0 : sensitivity.samples;
 }
 
 std::vector<float> ImatrixEntry::importance(std::uint64_t mat) const {
@@ -107,6 +108,7 @@ ImportanceSummary summarize_importance(const Imatrix& imatrix) {
   std::uint64_t count = 0;
   for (const auto& [name, entry] : imatrix.entries) {
     for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
+      if (entry.importance_count(mat) == 0) continue;
       for (const float value : entry.importance(mat)) {
         sum += value;
         square += static_cast<double>(value) * value;
@@ -116,7 +118,7 @@ ImportanceSummary summarize_importance(const Imatrix& imatrix) {
       }
     }
   }
-  if (count == 0) return summary;
+  if (count == 0) return {};
   summary.mean = sum / static_cast<double>(count);
   summary.std = std::sqrt(std::max(0.0, square / static_cast<double>(count) - summary.mean * summary.mean));
   return summary;

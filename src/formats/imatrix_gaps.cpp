@@ -23,7 +23,7 @@ ImatrixGaps find_gaps(const Imatrix& imatrix) {
   for (const auto& [name, entry] : imatrix.entries) {
     std::uint64_t dead = 0;
     for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
-      if (entry.counts.at(mat) != 0) {
+      if (entry.importance_count(mat) != 0) {
         dead += count_zeros(entry, mat);
       } else {
         gaps.without_tokens.push_back(entry.n_mat == 1 ? name : fmt::format("{}[{}]", name, mat));

@@ -31,13 +31,17 @@ std::string without_blanks(std::string text) {
   return text;
 }
 
-/// HF_HOME, else huggingface in the user's cache directory; empty without a home.
+/// A program's directory among the user's caches; empty without a home.
+fs::path cache_of(const char* program) {
+  if (const std::string place = variable("XDG_CACHE_HOME"); !place.empty()) return fs::path(place) / program;
+  const std::string home = variable("HOME");
+  return home.empty() ? fs::path() : fs::path(home) / ".cache" / program;
+}
+
+/// HF_HOME, else huggingface_hub's place among the caches.
 fs::path hub_home() {
   if (const std::string place = variable("HF_HOME"); !place.empty()) return place;
-  if (const std::string place = variable("XDG_CACHE_HOME"); !place.empty())
-    return fs::path(place) / "huggingface";
-  const std::string home = variable("HOME");
-  return home.empty() ? fs::path() : fs::path(home) / ".cache/huggingface";
+  return cache_of("huggingface");
 }
 
 /// LLM_QUANTIZE_CACHE, else the cache of huggingface_hub where a variable names it, else our own; empty
@@ -46,8 +50,8 @@ fs::path downloads(const fs::path& hub_cache) {
   if (const std::string place = variable("LLM_QUANTIZE_CACHE"); !place.empty())
     return fs::path(place) / "hub";
   if (!variable("HF_HUB_CACHE").empty() || !variable("HF_HOME").empty()) return hub_cache;
-  const std::string home = variable("HOME");
-  return home.empty() ? fs::path() : fs::path(home) / ".cache/llm-quantize/hub";
+  const fs::path ours = cache_of("llm-quantize");
+  return ours.empty() ? fs::path() : ours / "hub";
 }
 
 std::string endpoint() {

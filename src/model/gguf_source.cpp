@@ -69,8 +69,15 @@ class GgufSource final : public ModelSource {
   }
 
   void read_rope_factors() {
-    if (read_factors("rope_freqs.weight", spec_.stored_rope_factors))
+    const bool scaled = spec_.rope_scaling != RopeScaling::none;
+    if (read_factors("rope_freqs.weight", spec_.stored_rope_factors)) {
+      if (scaled) {
+        throw Error(ExitCode::unsupported_conversion,
+                    "rope_freqs.weight beside another rope scaling is not supported",
+                    "Take the model in another form, such as its Hugging Face directory");
+      }
       spec_.rope_scaling = RopeScaling::llama3;
+    }
     const bool brief = read_factors("rope_factors_short.weight", spec_.rope_short_factors);
     const bool both = read_factors("rope_factors_long.weight", spec_.rope_long_factors) && brief;
     if (both) spec_.rope_scaling = RopeScaling::longrope;

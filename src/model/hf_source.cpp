@@ -166,7 +166,8 @@ class HfSource final : public ModelSource {
       }
       if (stored->shape != first.shape || stored->dtype != first.dtype) {
         throw Error(ExitCode::validation,
-                    fmt::format("{}: tensor {} is not like that of expert 0", directory_.string(), name));
+                    fmt::format("{}: tensor {} is not like that of expert 0", directory_.string(), name),
+                    "The checkpoint is damaged; fetch it again");
       }
       used.insert(stored->name);
     }
@@ -194,7 +195,8 @@ class HfSource final : public ModelSource {
     if (shape == wanted) return;
     throw Error(ExitCode::validation,
                 fmt::format("{}: tensor {} has shape [{}], config.json asks for [{}]", directory_.string(),
-                            name, fmt::join(shape, ", "), fmt::join(wanted, ", ")));
+                            name, fmt::join(shape, ", "), fmt::join(wanted, ", ")),
+                "config.json and the weights are not of one model; fetch both again");
   }
 
   void add_tensor(const TensorRule& rule, const SafetensorsTensor& stored) {

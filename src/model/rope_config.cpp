@@ -13,6 +13,7 @@ using nlohmann::json;
 constexpr const char* kParameters = "rope_parameters";
 constexpr const char* kFull = "full_attention";
 constexpr const char* kSliding = "sliding_attention";
+constexpr double kMostYarnFactor = 1e6;
 
 bool by_layer_type(const json& parameters) {
   return parameters.contains(kFull) || parameters.contains(kSliding);
@@ -129,6 +130,8 @@ void read_yarn(const ConfigReader& config, const ConfigReader& scaling, ModelSpe
     return static_cast<double>(static_cast<float>(scaling.real_or(key, otherwise)));
   };
   spec.rope_factor = number("factor", static_cast<double>(spec.context_length) / context);
+  if (!(spec.rope_factor >= 1 && spec.rope_factor <= kMostYarnFactor))
+    scaling.fail("rope_scaling: \"factor\" of yarn must be a number from 1 to 1000000");
   const double usual = spec.yarn_attention();
   spec.rope_attention_factor = static_cast<float>(scaling.real_or("attention_factor", usual) / usual);
 }
@@ -151,6 +154,12 @@ json with_rope_keys(json document, const std::string& path) {
            "Supported there: default");
   if (sliding.has("rope_theta")) place(path, "rope_local_base_freq", sliding.at("rope_theta"), document);
   return document;
+}
+
+std::uint32_t read_rotated_dims(const ConfigReader& config, std::uint32_t head_dim, double otherwise) {
+  const double part = config.real_or("partial_rotary_factor", otherwise);
+  if (!(part > 0 && part <= 1)) config.fail("\"partial_rotary_factor\" must be above 0 and at most 1");
+  return static_cast<std::uint32_t>(part * head_dim);
 }
 
 void read_rope(const ConfigReader& config, ModelSpec& spec) {

@@ -19,6 +19,9 @@ namespace llmq {
 /// @throws FormatError(validation) where both places say something and differ.
 nlohmann::json with_rope_keys(nlohmann::json document, const std::string& path);
 
+/// Dimensions of a head that are rotated, by "partial_rotary_factor", in (0, 1].
+std::uint32_t read_rotated_dims(const ConfigReader& config, std::uint32_t head_dim, double otherwise);
+
 /// rope_theta and rope_scaling.
 void read_rope(const ConfigReader& config, ModelSpec& spec);
 

@@ -75,8 +75,8 @@ std::uint64_t AnalyzeRun::planned_bytes(const ModelSource& source, const Forward
   if (row_of(method).needs_gradient) {
     // The boundaries of a wave, and beside them for a moment its gradients before the head.
     held = wave_samples(threads, per_group, grid, spec.n_layers) * (range.end - range.begin + 2);
-    scratch =
-        threads * pass.backward_scratch_bytes(ctx) + kHeadPartRows * 4 * std::uint64_t{spec.hidden_size};
+    scratch = threads * (pass.backward_scratch_bytes(ctx) + LayerStatistics::sample_bytes(spec, method)) +
+              kHeadPartRows * 4 * std::uint64_t{spec.hidden_size};
   }
   const std::uint64_t states = held * ctx * spec.hidden_size * 4;
   const std::uint64_t accumulators = LayerStatistics::bytes(spec, method) * (spec.n_layers * 2 + threads);

@@ -70,9 +70,7 @@ std::string HfRun::publish(const NamedTexts& files, const fs::path& output) {
       throw InternalError(fmt::format("the written directory has no {}", tensor.tensor.name));
   }
   const std::string lacking = tokenizer_difference(partial_, source_.vocabulary());
-  if (!lacking.empty()) {
-    for (const char* name : {"tokenizer.model", "tokenizer.json"}) fs::remove(partial_ / name);
-  }
+  if (!lacking.empty()) remove_tokenizer(partial_);
   publish_directory(partial_, output);
   return lacking;
 }

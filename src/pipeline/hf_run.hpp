@@ -15,7 +15,7 @@ namespace llmq {
 
 class HfRun {
  public:
-  /// @param partial  the directory while it is unfinished; must exist where this rank writes
+  /// @param partial  the directory while it is unfinished; must exist before execute where this rank writes
   HfRun(const StageContext& context, const ModelSource& source, const HfPlan& plan, const JobDirectory& job,
         std::filesystem::path partial);
 

@@ -107,8 +107,10 @@ ImatrixInfo imatrix_info(const fs::path& path) {
   info.importance_max = summary.max;
   info.importance_mean = summary.mean;
   for (const auto& [name, entry] : imatrix.entries) {
-    if (std::find(entry.counts.begin(), entry.counts.end(), 0u) != entry.counts.end())
-      info.uncovered_experts.push_back(name);
+    std::uint64_t measured = 0;
+    for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat)
+      measured += entry.importance_count(mat) > 0 ? 1U : 0U;
+    if (measured < entry.n_mat) info.uncovered_experts.push_back(name);
   }
   return info;
 }

@@ -237,18 +237,24 @@ void LayerStatistics::save(std::uint32_t layer, AnalyzeCheckpoint& checkpoint) c
 
 std::size_t LayerStatistics::load(std::uint32_t layer, const AnalyzeCheckpoint& checkpoint) {
   std::size_t taken = 0;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) names.push_back(input_name(layer, i));
   for (const AnalyzeCheckpoint::Stat& stat : checkpoint.stats) {
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      if (stat.name != input_name(layer, i)) continue;
+      if (stat.name != names[i]) continue;
       if (stat.in_features != inputs_[i].in_features()) sizes_differ();
       inputs_[i].sum_sq = stat.sum_sq, inputs_[i].sum = stat.sum, inputs_[i].sum_quad = stat.sum_quad;
       inputs_[i].max_abs = stat.max_abs, inputs_[i].count = stat.counts.at(0);
       ++taken;
     }
   }
+  names.clear();
+  for (std::size_t i = 0; i < sensitivities_.size(); ++i) names.push_back(sensitivity_name(layer, i));
+  const std::string layer_name = fmt::format("blk.{}.", layer);
   for (const AnalyzeCheckpoint::SensitivityStat& stat : checkpoint.sensitivities) {
+    if (!stat.name.starts_with(layer_name)) continue;
     for (std::size_t i = 0; i < sensitivities_.size(); ++i) {
-      if (stat.name != sensitivity_name(layer, i)) continue;
+      if (stat.name != names[i]) continue;
       SensitivityAccumulator& values = sensitivities_[i].values;
       if (stat.columns.size() != values.columns.size() || stat.rows.size() != values.rows.size())
         sizes_differ();
@@ -278,12 +284,17 @@ std::uint64_t LayerStatistics::bytes(const ModelSpec& spec, ImportanceMethod met
   total += spec.n_experts *
            (input_width(spec, MatmulInput::experts) + input_width(spec, MatmulInput::experts_down));
   total *= 3 * sizeof(Int128) + sizeof(float);
-  if (!row_of(method).needs_gradient) return total;
+  return total + sample_bytes(spec, method) / sizeof(double) * sizeof(Int128);
+}
+
+std::uint64_t LayerStatistics::sample_bytes(const ModelSpec& spec, ImportanceMethod method) {
+  if (!row_of(method).needs_gradient) return 0;
+  std::uint64_t values = 0;
   for (const LayerWeight& weight : layer_weights(spec)) {
     const std::uint64_t matrices = is_of_experts(weight) ? spec.n_experts : 1;
-    total += matrices * sizeof(Int128) * (input_width(spec, weight.input) + weight_rows(spec, weight));
+    values += matrices * (input_width(spec, weight.input) + weight_rows(spec, weight));
   }
-  return total;
+  return values * sizeof(double);
 }
 
 }  // namespace llmq

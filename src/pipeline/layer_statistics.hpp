@@ -68,6 +68,8 @@ class LayerStatistics {
   void write(std::uint32_t layer, const ModelSource& source, Imatrix& imatrix) const;
 
   static std::uint64_t bytes(const ModelSpec& spec, ImportanceMethod method);
+  /// Of one sample's sensitivities before they are added; 0 without gradients.
+  static std::uint64_t sample_bytes(const ModelSpec& spec, ImportanceMethod method);
 
  private:
   /// Where an input stands: those of all tokens, then two an expert.

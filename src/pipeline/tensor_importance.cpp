@@ -22,13 +22,13 @@ void fill_experts_without_tokens(const ImatrixEntry& entry, std::vector<std::vec
   std::vector<double> mean(entry.in_features, 0);
   double seen = 0;
   for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
-    if (entry.counts.at(mat) == 0) continue;
+    if (entry.importance_count(mat) == 0) continue;
     ++seen;
     for (std::uint64_t j = 0; j < entry.in_features; ++j) mean[j] += static_cast<double>(columns[mat][j]);
   }
   if (seen == 0) return;
   for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
-    for (std::uint64_t j = 0; j < entry.in_features && entry.counts.at(mat) == 0; ++j)
+    for (std::uint64_t j = 0; j < entry.in_features && entry.importance_count(mat) == 0; ++j)
       columns[mat][j] = static_cast<float>(mean[j] / seen);
   }
 }

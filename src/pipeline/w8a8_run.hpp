@@ -18,7 +18,7 @@ namespace llmq {
 
 class W8a8Run {
  public:
-  /// @param partial  the directory while it is unfinished; must exist where this rank writes
+  /// @param partial  the directory while it is unfinished; must exist before execute where this rank writes
   W8a8Run(const StageContext& context, const ModelSource& source, const SmoothedModel& smoothed,
           const W8a8Plan& plan, const JobDirectory& job, const std::filesystem::path& partial,
           Assembly assembly);

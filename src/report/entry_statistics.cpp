@@ -41,7 +41,7 @@ Spread spread_of(const std::vector<double>& values) {
 ColumnImportance column_importance(const ImatrixEntry& entry) {
   ColumnImportance columns;
   for (std::uint64_t mat = 0; mat < entry.n_mat; ++mat) {
-    if (entry.counts.at(mat) == 0 && !sensitivity_measured(entry)) continue;
+    if (entry.importance_count(mat) == 0) continue;
     const std::vector<float> importance = entry.importance(mat);
     for (std::uint64_t j = 0; j < importance.size(); ++j) {
       columns.values.push_back(importance[j]);

@@ -92,6 +92,9 @@ same_tensors three three-hf
 on 1 convert three-hf gguf -n three-again > /dev/null
 [ "$(content three-00001-of-0000?.gguf)" = "$(content three-again.gguf)" ] || fail "the scaling of positions was lost"
 grep -q '"factor": 32.0' three-hf/config.json || fail "the factor is lost"
+# Both scalings at once are none that anyone knows of.
+on 1 quantize three gguf -q BF16 -n both --override-kv llama.rope.scaling.type=str:yarn > /dev/null
+refuse 8 info both.gguf
 
 # A checkpoint of mixed formats: matrices keep theirs, vectors where the values need it.
 copy_model mixed

@@ -40,6 +40,7 @@ struct ImatrixEntry {
   /// What importance is a mean of: the sensitivities of columns where they were measured, else sum_sq; and
   /// how many samples or token rows are in it.
   const std::vector<double>& importance_sums() const noexcept;
+  /// 0: matrix `mat` was not measured, as no token was given to its expert.
   std::uint64_t importance_count(std::uint64_t mat) const;
   /// Importance of the columns of matrix `mat`: the sensitivity a sample where it was measured, else
   /// sum_sq / count; 1 for every column when the count is 0.

@@ -43,5 +43,7 @@ NamedTexts tokenizer_files(const ModelSpec& spec, const Vocabulary& vocabulary);
 
 /// What the tokenizer files of a directory lack of the vocabulary; empty: nothing. Local.
 std::string tokenizer_difference(const std::filesystem::path& directory, const Vocabulary& vocabulary);
+/// Takes the vocabulary out of a directory that tokenizer_files were written into; the settings stay. Local.
+void remove_tokenizer(const std::filesystem::path& directory);
 
 }  // namespace llmq

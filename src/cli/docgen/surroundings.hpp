@@ -27,7 +27,7 @@ inline constexpr Described kEnvironment[] = {
     {"LLM_QUANTIZE_CACHE",
      "Directory for downloads of hub models, below it hub/ in the layout of huggingface_hub (default: the "
      "cache "
-     "that HF_HUB_CACHE or HF_HOME names, else ~/.cache/llm-quantize)."},
+     "that HF_HUB_CACHE or HF_HOME names, else llm-quantize in XDG_CACHE_HOME or ~/.cache)."},
     {"LLM_QUANTIZE_DOWNLOAD_PATIENCE",
      "Seconds that a download goes on trying without receiving a byte (default: 60)."},
     {"HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME",

@@ -83,8 +83,9 @@ void AnalyzeParser::add_options(AnalyzeOptions& options) {
   app()
       .add_option("--coverage", options.coverage, "Fraction of all weights that counts as protected")
       ->capture_default_str();
-  app().add_flag("--moe-all-experts", options.moe_all_experts,
-                 "Feed every expert all tokens for its statistics; what the model computes stays");
+  app().add_flag(
+      "--moe-all-experts", options.moe_all_experts,
+      "Feed every expert all tokens for the statistics of its inputs; what the model computes stays");
   app()
       .add_option("--ctx", options.ctx, "Tokens per sample")
       ->capture_default_str()
@@ -122,10 +123,12 @@ void check_pass(const AnalyzeOptions& options) {
     throw Error(ExitCode::invalid_arguments, "--identify-super-weights needs a pass, and so samples",
                 "Give --calibration-samples a number");
   }
-  if (options.data || options.checkpoints.resume) {
+  if (options.data || options.checkpoints.resume || options.moe_all_experts) {
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("{} has no meaning with --calibration-samples 0",
-                            options.data ? "--calibration-data" : "--resume"),
+                            options.data                 ? "--calibration-data"
+                            : options.checkpoints.resume ? "--resume"
+                                                         : "--moe-all-experts"),
                 "Without samples the files of --merge are added, and nothing is computed");
   }
 }

@@ -9,6 +9,7 @@
 #include "model/architectures/config_numbers.hpp"
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
+#include "model/rope_config.hpp"
 #include "model/rope_gguf.hpp"
 
 namespace llmq {
@@ -21,8 +22,7 @@ std::vector<TensorRule> tensor_rules(const ModelSpec& spec) { return decoder_rul
 void read_config(const ConfigReader& config, ModelSpec& spec) {
   refuse_yarn(spec);
   spec.fused_qkv = spec.fused_gate_up = true;
-  const double part = config.real_or("partial_rotary_factor", 1);
-  spec.rope_dims = static_cast<std::uint32_t>(part * spec.head_dim);
+  spec.rope_dims = read_rotated_dims(config, spec.head_dim, 1);
   if (config.has("sliding_window")) spec.sliding_window = config.count("sliding_window");
   if (spec.rope_scaling != RopeScaling::longrope) {
     spec.rope_original_context = config.real_or("original_max_position_embeddings", spec.context_length);

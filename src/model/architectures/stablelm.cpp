@@ -8,6 +8,7 @@
 
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
+#include "model/rope_config.hpp"
 
 namespace llmq {
 namespace {
@@ -36,7 +37,7 @@ void read_config(const ConfigReader& config, ModelSpec& spec) {
   refuse_variants(config, spec);
   spec.norm = Norm::layer;
   spec.rms_norm_eps = static_cast<float>(config.real_or("layer_norm_eps", 1e-5));
-  spec.rope_dims = static_cast<std::uint32_t>(config.real_or("partial_rotary_factor", 0.25) * spec.head_dim);
+  spec.rope_dims = read_rotated_dims(config, spec.head_dim, 0.25);
   spec.attention_bias = config.flag_or("use_qkv_bias", false);
   spec.mlp_bias = false;
 }

@@ -11,8 +11,8 @@ struct pcre2_real_code_8;  // of PCRE2: its header wants a macro set before it i
 
 namespace llmq {
 
-/// The published expression for PCRE2, without what depends on the library's version: classes have the
-/// letters, numbers and spaces of Unicode 15.1, and case is ignored in ASCII alone ("'S", not "'\u017F").
+/// The published expression for PCRE2, for any version of it: classes have at least the letters and numbers
+/// of Unicode 15.1 and just its spaces, and case is ignored in ASCII alone ("'S", not "'\u017F").
 std::string runtime_pattern(std::string_view published);
 
 class SplitPattern {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/file.hpp"
 #include "llmq/model/hf_files.hpp"
 
 #include "model/tokenizer/algorithms.hpp"
@@ -112,6 +113,15 @@ std::string tokenizer_class(const ModelSpec& spec, const Vocabulary& vocabulary)
   return vocabulary.model == "llama" ? "LlamaTokenizer" : "PreTrainedTokenizerFast";
 }
 
+/// What no tokenizer.json can be made of.
+std::string unwritable(const Vocabulary& vocabulary) {
+  if (vocabulary.model != "gpt2") return {};
+  if (find_pre_tokenizer(vocabulary.pre) == nullptr)
+    return fmt::format("the expressions of the pre-tokenizer \"{}\"", vocabulary.pre);
+  const std::string merge = unusable_merge(vocabulary);
+  return merge.empty() ? "" : fmt::format("tokens of the merge \"{}\"", merge);
+}
+
 std::string tokenizer_config(const ModelSpec& spec, const Vocabulary& vocabulary) {
   Json config = {{"tokenizer_class", tokenizer_class(spec, vocabulary)}};
   const auto set = [&](const char* key, const auto& value) {
@@ -135,7 +145,8 @@ std::string tokenizer_config(const ModelSpec& spec, const Vocabulary& vocabulary
   config["model_max_length"] = spec.context_length;
   config["clean_up_tokenization_spaces"] = false;
   if (vocabulary.model == "llama") config["legacy"] = false;
-  if (vocabulary.model == "gpt2") config[kPreTokenizerMember] = vocabulary.pre;
+  if (vocabulary.model == "gpt2" && unwritable(vocabulary).empty())
+    config[kPreTokenizerMember] = vocabulary.pre;
   return config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -169,15 +180,6 @@ std::string first_difference(const Vocabulary& made, const Vocabulary& wanted) {
   return made.chat_template == wanted.chat_template ? "" : "the chat template";
 }
 
-/// What no tokenizer.json can be made of.
-std::string unwritable(const Vocabulary& vocabulary) {
-  if (vocabulary.model != "gpt2") return {};
-  if (find_pre_tokenizer(vocabulary.pre) == nullptr)
-    return fmt::format("the expressions of the pre-tokenizer \"{}\"", vocabulary.pre);
-  const std::string merge = unusable_merge(vocabulary);
-  return merge.empty() ? "" : fmt::format("tokens of the merge \"{}\"", merge);
-}
-
 }  // namespace
 
 NamedTexts tokenizer_files(const ModelSpec& spec, const Vocabulary& vocabulary) {
@@ -201,6 +203,14 @@ std::string tokenizer_difference(const std::filesystem::path& directory, const V
   } catch (const Error& error) {
     return error.what();
   }
+}
+
+void remove_tokenizer(const std::filesystem::path& directory) {
+  for (const char* name : {"tokenizer.model", "tokenizer.json"}) std::filesystem::remove(directory / name);
+  const std::filesystem::path path = directory / "tokenizer_config.json";
+  auto config = Json::parse(read_file(path, std::uint64_t{64} << 20, 1));
+  config.erase(kPreTokenizerMember);
+  write_file_atomically(path, config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace llmq

@@ -130,7 +130,10 @@ std::string tokenizer_json_text(const Vocabulary& vocabulary) {
 }
 
 std::string unusable_merge(const Vocabulary& vocabulary) {
-  const std::unordered_set<std::string_view> tokens(vocabulary.tokens.begin(), vocabulary.tokens.end());
+  std::unordered_set<std::string_view> tokens;
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    if (vocabulary.types[id] != TokenType::unused) tokens.insert(vocabulary.tokens[id]);
+  }
   for (const std::string& merge : vocabulary.merges) {
     const std::size_t space = merge.find(' ', 1);
     if (space == std::string::npos) return merge;

@@ -261,9 +261,11 @@ class TorchPass final : public ForwardPass {
     const AttentionShape shape = attention_shape(0, tokens);
     const std::uint64_t row = (spec_.post_norms ? 2 : 1) * std::uint64_t{spec_.hidden_size} +
                               shape.qkv_width() + shape.heads * shape.head_dim +
-                              3 * std::uint64_t{spec_.intermediate_size};
+                              3 * std::uint64_t{spec_.common_ffn()};
     const std::uint64_t experts =
-        spec_.n_experts == 0 ? 0 : torch_pass::scratch_values(layer_shape(0, tokens), tokens);
+        spec_.n_experts == 0
+            ? 0
+            : torch_pass::scratch_values(layer_shape(0, tokens), tokens) + tokens * spec_.hidden_size;
     return 4 * (tokens * row + scratch_values(shape) + experts);
   }
 
@@ -277,11 +279,11 @@ class TorchPass final : public ForwardPass {
     const std::uint64_t norms =
         (spec_.post_norms ? 3 * width : 0) + (spec_.qk_norm == QkNorm::none ? 0 : shape.qkv_width());
     const std::uint64_t row = norms + 3 * width + shape.qkv_width() + shape.heads * shape.head_dim +
-                              spec_.intermediate_size +
-                              std::min<std::uint64_t>(kHeadPartRows, spec_.vocab_size);
+                              spec_.common_ffn() + std::min<std::uint64_t>(kHeadPartRows, spec_.vocab_size);
     return scratch_bytes(tokens) +
            4 * (tokens * row + backward_scratch_values(shape) + experts +
-                kGradientRows * std::max<std::uint64_t>(width, spec_.intermediate_size));
+                kGradientRows * std::max({width, std::uint64_t{spec_.common_ffn()},
+                                          std::uint64_t{spec_.expert_ffn}, shape.heads * shape.head_dim}));
   }
 
   void multiply_transposed(std::span<const float> x, std::span<const float> w, std::size_t in_features,

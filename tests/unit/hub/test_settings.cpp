@@ -44,8 +44,8 @@ void expect_places(const std::map<std::string, std::string>& environment, const 
 TEST(HubSettings, downloads_go_to_our_cache_and_that_of_huggingface_hub_is_read) {
   expect_places({{"HOME", "/h"}}, {"/h/.cache/huggingface/hub", "/h/.cache/llm-quantize/hub"},
                 "/h/.cache/llm-quantize/hub");
-  expect_places({{"HOME", "/h"}, {"XDG_CACHE_HOME", "/x"}},
-                {"/x/huggingface/hub", "/h/.cache/llm-quantize/hub"}, "/h/.cache/llm-quantize/hub");
+  expect_places({{"HOME", "/h"}, {"XDG_CACHE_HOME", "/x"}}, {"/x/huggingface/hub", "/x/llm-quantize/hub"},
+                "/x/llm-quantize/hub");
 }
 
 TEST(HubSettings, a_cache_that_was_named_takes_them) {

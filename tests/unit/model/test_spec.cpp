@@ -1,6 +1,7 @@
 // config.json to ModelSpec, the llama3 rotation factors, and the row order of attention weights.
 #include <numeric>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "llmq/core/error.hpp"
@@ -154,6 +155,10 @@ TEST(Yarn, takes_what_the_configuration_says_and_knows_what_it_need_not_say) {
     EXPECT_EQ(code_of(kYarn + other), kUnsupported) << other;
   }
   EXPECT_EQ(code_of(kYarn + R"(, "beta_fast": -1})"), kBadFile);
+  for (const char* factor : {"1e300", "1e-300", "0.5"})
+    EXPECT_EQ(code_of(fmt::format(R"(, "rope_scaling": {{"rope_type": "yarn", "factor": {}}})", factor)),
+              kBadFile)
+        << factor;
   for (const char* fixed : {"Gemma2ForCausalLM", "Gemma3ForCausalLM", "Phi3ForCausalLM"})
     EXPECT_EQ(code_of(kYarn + "}", fixed), kUnsupported) << fixed;
 }

@@ -1,4 +1,6 @@
 // Statistics of a layer of experts: kept by matrix, through checkpoints, and what experts without tokens get.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "llmq/core/error.hpp"
@@ -115,6 +117,24 @@ TEST(ExpertStatistics, an_expert_without_tokens_gets_the_mean_of_the_others) {
   EXPECT_EQ(importance->columns.at(0), std::vector<float>(kHidden, 2.0F));
   EXPECT_EQ(importance->columns.at(1), std::vector<float>(kHidden, 4.0F));
   EXPECT_EQ(importance->columns.at(2), std::vector<float>(kHidden, 6.0F));
+}
+
+TEST(ExpertStatistics, a_gradient_of_nothing_measures_nothing_even_if_all_tokens_were_shown) {
+  const ModelSpec spec = spec_of_experts();
+  LayerStatistics statistics(spec, ImportanceMethod::gradient);
+  add_sample(statistics, 2.0F);
+  const std::vector<float> shown(2 * kHidden, 1.0F);  // as --moe-all-experts does
+  statistics.input({MatmulInput::experts, 1, shown, kHidden}).add_sample(shown);
+  Imatrix imatrix;
+  statistics.write(0, Shape(spec), imatrix);
+  const ImatrixEntry& entry = imatrix.entries.at("blk.0.ffn_up_exps.weight");
+  EXPECT_EQ(entry.counts.at(1), 2u);
+  EXPECT_EQ(entry.importance_count(0), 1u);
+  EXPECT_EQ(entry.importance_count(1), 0u);
+  const ImatrixGaps gaps = find_gaps(imatrix);
+  EXPECT_TRUE(
+      std::count(gaps.without_tokens.begin(), gaps.without_tokens.end(), "blk.0.ffn_up_exps.weight[1]"));
+  EXPECT_FALSE(gaps.dead_columns.contains("blk.0.ffn_up_exps.weight"));
 }
 
 }  // namespace
