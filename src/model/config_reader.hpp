@@ -55,14 +55,17 @@ class ConfigReader {
   }
   /// @throws Error(unsupported_conversion) when the model asks for windows that runtimes of it do not know.
   void refuse_sliding_window() const {
-    if (!flag_or("use_sliding_window", false)) return;
-    throw Error(ExitCode::unsupported_conversion,
-                path_ + ": use_sliding_window is not supported for this architecture",
-                "Set it to false: contexts below the window are the same");
+    if (flag_or("use_sliding_window", false))
+      refuse("use_sliding_window is not supported for this architecture",
+             "Set it to false: contexts below the window are the same");
   }
   const nlohmann::json& at(const char* key) const { return document_[key]; }
   [[noreturn]] void fail(std::string reason) const {
     throw FormatError(ExitCode::validation, path_, FormatError::kNoOffset, std::move(reason));
+  }
+  /// What is well said but not supported.
+  [[noreturn]] void refuse(const std::string& reason, std::string suggestion) const {
+    throw Error(ExitCode::unsupported_conversion, path_ + ": " + reason, std::move(suggestion));
   }
   const std::string& path() const { return path_; }
 

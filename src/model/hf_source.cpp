@@ -33,12 +33,6 @@ struct StackedExperts {
   std::uint64_t first = 0, step = 0;  ///< in elements
 };
 
-/// "model.layers.0.mlp.experts.{}.up_proj.weight" -> "model.layers.0.mlp.experts.gate_up_proj".
-std::string stacked_name(const TensorRule& rule) {
-  const std::string before = rule.hf_name.substr(0, rule.hf_name.find("{}"));
-  return before + (rule.gguf_name.ends_with("ffn_down_exps.weight") ? "down_proj" : "gate_up_proj");
-}
-
 /// Buffers that older exporters stored and no converter carries over.
 bool is_dropped(std::string_view name) {
   return name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".attention.masked_bias") ||
@@ -173,12 +167,14 @@ class HfSource final : public ModelSource {
     }
   }
 
-  /// Experts in one tensor: [experts, hidden, ffn] of ffn_down, [experts, 2 ffn, hidden] of gate and up, the
-  /// gates of an expert first. False if the checkpoint has none.
+  /// Experts in one tensor instead of "model.layers.0.mlp.experts.{}.up_proj.weight" and the like:
+  /// experts.down_proj [experts, hidden, ffn], and experts.gate_up_proj [experts, 2 ffn, hidden], the gates
+  /// of an expert first. False if the checkpoint has none.
   bool add_stacked(const TensorRule& rule, std::set<std::string_view>& used) {
-    const SafetensorsTensor* stored = checkpoint_.find(stacked_name(rule));
-    if (stored == nullptr) return false;
     const bool pair = !rule.gguf_name.ends_with("ffn_down_exps.weight");
+    const std::string experts = rule.hf_name.substr(0, rule.hf_name.find("{}"));
+    const SafetensorsTensor* stored = checkpoint_.find(experts + (pair ? "gate_up_proj" : "down_proj"));
+    if (stored == nullptr) return false;
     const std::uint64_t matrix = rule.shape[1] * rule.shape[2];
     std::vector<std::uint64_t> wanted = rule.shape;
     if (pair) wanted[1] *= 2;

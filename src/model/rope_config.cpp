@@ -23,11 +23,6 @@ std::string type_of(const ConfigReader& scaling) {
   return scaling.text_or("rope_type", scaling.text_or("type", "default"));
 }
 
-[[noreturn]] void refuse(const ConfigReader& config, const std::string& what, std::string suggestion) {
-  throw Error(ExitCode::unsupported_conversion, fmt::format("{}: {} not supported", config.path(), what),
-              std::move(suggestion));
-}
-
 /// Sets one member, which may already be there with the same value.
 void place(const std::string& path, const char* key, const json& value, json& document) {
   const ConfigReader config(document, path);
@@ -112,14 +107,15 @@ void read_yarn(const ConfigReader& config, const ConfigReader& scaling, ModelSpe
   // Some tools know these; the reference reads past them or makes the attention factor of them.
   for (const char* key : {"mscale", "mscale_all_dim", "attn_factor", "extrapolation_factor"}) {
     if (scaling.has(key))
-      refuse(config, fmt::format("rope scaling \"yarn\" with \"{}\" is", key),
-             "Say by attention_factor what rotated values are multiplied by");
+      config.refuse(fmt::format("rope scaling \"yarn\" with \"{}\" is not supported", key),
+                    "Say by attention_factor what rotated values are multiplied by");
   }
   if (!scaling.flag_or("truncate", true))
-    refuse(config, "rope scaling \"yarn\" with \"truncate\" false is", "Runtimes round the ends of the ramp");
+    config.refuse("rope scaling \"yarn\" with \"truncate\" false is not supported",
+                  "Runtimes round the ends of the ramp");
   if (scaling.real_or("beta_fast", 32) != 32 || scaling.real_or("beta_slow", 1) != 1)
-    refuse(config, "rope scaling \"yarn\" with other ends of the ramp is",
-           "Runtimes take beta_fast 32 and beta_slow 1 for granted");
+    config.refuse("rope scaling \"yarn\" with other ends of the ramp is not supported",
+                  "Runtimes take beta_fast 32 and beta_slow 1 for granted");
   spec.rope_scaling = RopeScaling::yarn;
   const std::uint32_t context =
       scaling.count_or("original_max_position_embeddings",
@@ -150,8 +146,8 @@ json with_rope_keys(json document, const std::string& path) {
   place_all(path, section(config, parameters, kFull), document);
   const ConfigReader sliding(section(config, parameters, kSliding), path);
   if (type_of(sliding) != "default")
-    refuse(config, fmt::format("{}: scaling in layers of {} is", kParameters, kSliding),
-           "Supported there: default");
+    config.refuse(fmt::format("{}: scaling in layers of {} is not supported", kParameters, kSliding),
+                  "Supported there: default");
   if (sliding.has("rope_theta")) place(path, "rope_local_base_freq", sliding.at("rope_theta"), document);
   return document;
 }
@@ -180,17 +176,18 @@ void read_rope(const ConfigReader& config, ModelSpec& spec) {
   } else if (type == "yarn") {
     read_yarn(config, scaling, spec);
   } else {
-    refuse(config, fmt::format("rope scaling \"{}\" is", type),
-           "Supported: default, linear, llama3, longrope, yarn");
+    config.refuse(fmt::format("rope scaling \"{}\" is not supported", type),
+                  "Supported: default, linear, llama3, longrope, yarn");
   }
 }
 
 void check_rope(const ConfigReader& config, const ModelSpec& spec) {
   if (config.has(kParameters) && by_layer_type(config.at(kParameters)) && spec.rope_theta_local == 0)
-    refuse(config, fmt::format("{} by layer type are", kParameters),
-           "For this architecture one set for all layers is");
+    config.refuse(fmt::format("{} by layer type are not supported", kParameters),
+                  "For this architecture one set for all layers is");
   if (spec.rope_dims == 0 && config.real_or("partial_rotary_factor", 1) != 1)
-    refuse(config, "this partial_rotary_factor is", "For this architecture whole heads are rotated: 1");
+    config.refuse("this partial_rotary_factor is not supported",
+                  "For this architecture whole heads are rotated: 1");
 }
 
 }  // namespace llmq

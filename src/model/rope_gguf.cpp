@@ -90,6 +90,14 @@ void read_rope(const GgufMetadata& metadata, ModelSpec& spec) {
   }
 }
 
+std::uint32_t read_rotated_dims(const GgufMetadata& metadata, const ModelSpec& spec) {
+  const std::string key = spec.architecture + ".rope.dimension_count";
+  const auto dims = static_cast<std::uint32_t>(metadata.integer(key).value_or(0));
+  if (dims > spec.head_dim || dims % 2 != 0)
+    throw Error(ExitCode::validation, fmt::format("GGUF key {} is out of range", key));
+  return dims;
+}
+
 void write_rope(const ModelSpec& spec, GgufMetadata& metadata) {
   const std::string prefix = spec.architecture + ".rope.";
   metadata.set(prefix + "freq_base", static_cast<float>(spec.rope_theta));

@@ -11,7 +11,10 @@ namespace llmq {
 /// out of range.
 void read_rope(const GgufMetadata& metadata, ModelSpec& spec);
 
-/// The same keys.
+/// Dimensions of a head that are rotated, by rope.dimension_count; 0: all.
+std::uint32_t read_rotated_dims(const GgufMetadata& metadata, const ModelSpec& spec);
+
+/// The keys of read_rope.
 void write_rope(const ModelSpec& spec, GgufMetadata& metadata);
 
 /// For architectures that runtimes do not scale so.

@@ -62,8 +62,8 @@ void read_common(const GgufMetadata& metadata, std::uint32_t layers_of_27b, Mode
 /// One layer in `pattern` sees all; older configurations say it by a number, newer ones by a list of layers.
 void require_pattern(const ConfigReader& config, std::uint32_t pattern) {
   const auto refuse = [&](const std::string& what) {
-    throw Error(ExitCode::unsupported_conversion, fmt::format("{}: {} is not supported", config.path(), what),
-                fmt::format("Runtimes take one full layer in {} for granted", pattern));
+    config.refuse(what + " is not supported",
+                  fmt::format("Runtimes take one full layer in {} for granted", pattern));
   };
   const std::uint32_t given = config.count_or("sliding_window_pattern", pattern);
   if (given != pattern) refuse(fmt::format("sliding_window_pattern {}", given));

@@ -37,9 +37,7 @@ void read_config(const ConfigReader& config, ModelSpec& spec) {
 void read_gguf(const GgufMetadata& metadata, ModelSpec& spec) {
   refuse_yarn(spec);
   spec.fused_qkv = spec.fused_gate_up = true;
-  spec.rope_dims = static_cast<std::uint32_t>(metadata.integer("phi3.rope.dimension_count").value_or(0));
-  if (spec.rope_dims > spec.head_dim || spec.rope_dims % 2 != 0)
-    throw Error(ExitCode::validation, "GGUF key phi3.rope.dimension_count is out of range");
+  spec.rope_dims = read_rotated_dims(metadata, spec);
   spec.sliding_window =
       static_cast<std::uint32_t>(metadata.integer("phi3.attention.sliding_window").value_or(0));
   spec.rope_original_context = static_cast<double>(

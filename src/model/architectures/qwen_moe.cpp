@@ -20,9 +20,7 @@ std::vector<TensorRule> tensor_rules(const ModelSpec& spec) {
 }
 
 void refuse(const ConfigReader& config, const std::string& what) {
-  throw Error(ExitCode::unsupported_conversion,
-              fmt::format("{}: {} is not supported for this architecture", config.path(), what),
-              "Runtimes do not know it either");
+  config.refuse(what + " is not supported for this architecture", "Runtimes do not know it either");
 }
 
 void read_experts(const ConfigReader& config, bool normed_shares, ModelSpec& spec) {

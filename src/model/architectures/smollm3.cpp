@@ -26,8 +26,8 @@ int flag_of(std::uint32_t layer) { return layer % kPattern == kPattern - 1 ? 0 :
 
 void require_pattern(const ConfigReader& config, const ModelSpec& spec) {
   const auto refuse = [&](const std::string& what) {
-    throw Error(ExitCode::unsupported_conversion, fmt::format("{}: {} is not supported", config.path(), what),
-                "Runtimes take for granted that every fourth layer does not rotate, and no other");
+    config.refuse(what + " is not supported",
+                  "Runtimes take for granted that every fourth layer does not rotate, and no other");
   };
   if (!config.has("no_rope_layers")) {
     const std::uint32_t interval = config.count_or("no_rope_layer_interval", kPattern);
@@ -47,9 +47,8 @@ void read_config(const ConfigReader& config, ModelSpec& spec) {
   require_pattern(config, spec);
   config.refuse_sliding_window();
   if (spec.attention_bias || spec.mlp_bias)
-    throw Error(ExitCode::unsupported_conversion,
-                config.path() + ": attention_bias and mlp_bias are not supported for this architecture",
-                "Runtimes do not know them either");
+    config.refuse("attention_bias and mlp_bias are not supported for this architecture",
+                  "Runtimes do not know them either");
   spec.rotation_pattern = kPattern;
   if (!config.has("tie_word_embeddings")) spec.tied_embeddings = true;
   if (!config.has("rope_theta")) spec.rope_theta = kTheta;

@@ -9,22 +9,22 @@
 #include "model/architectures/decoder_rules.hpp"
 #include "model/config_reader.hpp"
 #include "model/rope_config.hpp"
+#include "model/rope_gguf.hpp"
 
 namespace llmq {
 namespace {
 
 constexpr std::array<std::string_view, 1> kClasses = {"StableLmForCausalLM"};
 constexpr const char* kEps = "stablelm.attention.layer_norm_epsilon";
-constexpr const char* kRotated = "stablelm.rope.dimension_count";
 
 std::vector<TensorRule> tensor_rules(const ModelSpec& spec) { return decoder_rules(spec, {}); }
 
 /// What the reference may be told and this file, or runtimes, do not know of.
 void refuse_variants(const ConfigReader& config, const ModelSpec& spec) {
   const auto refuse = [&](const char* what) {
-    throw Error(ExitCode::unsupported_conversion,
-                fmt::format("{}: {} is not supported for this architecture", config.path(), what),
-                "Supported: StableLM with sequential residuals, plain heads and an output matrix of its own");
+    config.refuse(
+        fmt::format("{} is not supported for this architecture", what),
+        "Supported: StableLM with sequential residuals, plain heads and an output matrix of its own");
   };
   if (config.flag_or("use_parallel_residual", false)) refuse("use_parallel_residual");
   if (config.flag_or("qk_layernorm", false)) refuse("qk_layernorm");
@@ -45,15 +45,13 @@ void read_config(const ConfigReader& config, ModelSpec& spec) {
 void read_gguf(const GgufMetadata& metadata, ModelSpec& spec) {
   spec.norm = Norm::layer;
   spec.rms_norm_eps = static_cast<float>(metadata.real(kEps).value_or(1e-5));
-  spec.rope_dims = static_cast<std::uint32_t>(metadata.integer(kRotated).value_or(0));
-  if (spec.rope_dims > spec.head_dim || spec.rope_dims % 2 != 0)
-    throw Error(ExitCode::validation, fmt::format("GGUF key {} is out of range", kRotated));
+  spec.rope_dims = read_rotated_dims(metadata, spec);
   // use_parallel_residual is not read: converters state it of files that have it not, and runtimes go by
   // ffn_norm.
 }
 
 void write_metadata(const ModelSpec& spec, GgufMetadata& metadata) {
-  metadata.set(kRotated, spec.rotated_dims());
+  metadata.set("stablelm.rope.dimension_count", spec.rotated_dims());
   metadata.set("stablelm.use_parallel_residual", false);
 }
 

@@ -22,8 +22,17 @@ struct Fragment {
   std::string_view text;
   TokenId token = -1;  ///< >= 0: this fragment is that token
 };
-/// Splits out user-defined tokens, longest first; those that runtimes take for control tokens stay text.
-std::vector<Fragment> split_user_defined(std::string_view text, const Vocabulary& vocabulary);
+/// User-defined tokens, but for those that runtimes take for control tokens: they stay text.
+class UserDefinedTokens {
+ public:
+  /// @param vocabulary  must outlive it
+  explicit UserDefinedTokens(const Vocabulary& vocabulary);
+  /// Splits them out, longest first.
+  std::vector<Fragment> split(std::string_view text) const;
+
+ private:
+  std::vector<Fragment> tokens_;  ///< longest first
+};
 
 /// Length in bytes of the UTF-8 character that starts with `lead`; 1 for stray bytes.
 constexpr std::size_t utf8_length(char lead) noexcept {

@@ -60,7 +60,7 @@ class BpeTokenizer final : public Tokenizer {
     }
     std::vector<TokenId> ids;
     std::unordered_map<std::string_view, std::vector<TokenId>> cache;
-    for (const Fragment& fragment : split_user_defined(text, vocabulary_)) {
+    for (const Fragment& fragment : user_defined_.split(text)) {
       if (fragment.token >= 0) {
         ids.push_back(fragment.token);
         continue;
@@ -135,6 +135,7 @@ class BpeTokenizer final : public Tokenizer {
     return ids;
   }
 
+  UserDefinedTokens user_defined_{vocabulary_};
   std::vector<SplitPattern> patterns_;
   bool ignore_merges_ = false;
   std::unordered_map<std::string_view, TokenId> ids_;

@@ -29,7 +29,7 @@ class SpmTokenizer final : public Tokenizer {
   std::vector<TokenId> encode(std::string_view text) const override {
     std::vector<TokenId> ids;
     bool at_start = true;  // of the text, or right behind a special token
-    for (const Fragment& fragment : split_user_defined(text, vocabulary_)) {
+    for (const Fragment& fragment : user_defined_.split(text)) {
       if (fragment.token >= 0) {
         ids.push_back(fragment.token);
         at_start = true;
@@ -105,6 +105,7 @@ class SpmTokenizer final : public Tokenizer {
     }
   }
 
+  UserDefinedTokens user_defined_{vocabulary_};
   std::unordered_map<std::string_view, TokenId> ids_;
   std::array<TokenId, 256> bytes_{};
 };

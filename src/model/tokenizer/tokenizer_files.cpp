@@ -122,7 +122,8 @@ std::string unwritable(const Vocabulary& vocabulary) {
   return merge.empty() ? "" : fmt::format("tokens of the merge \"{}\"", merge);
 }
 
-std::string tokenizer_config(const ModelSpec& spec, const Vocabulary& vocabulary) {
+/// @param named_pre  says which pre-tokenizer it is, for the tokenizer.json beside it
+std::string tokenizer_config(const ModelSpec& spec, const Vocabulary& vocabulary, bool named_pre) {
   Json config = {{"tokenizer_class", tokenizer_class(spec, vocabulary)}};
   const auto set = [&](const char* key, const auto& value) {
     if (value) config[key] = *value;
@@ -145,8 +146,7 @@ std::string tokenizer_config(const ModelSpec& spec, const Vocabulary& vocabulary
   config["model_max_length"] = spec.context_length;
   config["clean_up_tokenization_spaces"] = false;
   if (vocabulary.model == "llama") config["legacy"] = false;
-  if (vocabulary.model == "gpt2" && unwritable(vocabulary).empty())
-    config[kPreTokenizerMember] = vocabulary.pre;
+  if (named_pre) config[kPreTokenizerMember] = vocabulary.pre;
   return config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -183,15 +183,15 @@ std::string first_difference(const Vocabulary& made, const Vocabulary& wanted) {
 }  // namespace
 
 NamedTexts tokenizer_files(const ModelSpec& spec, const Vocabulary& vocabulary) {
-  NamedTexts files = {{"tokenizer_config.json", tokenizer_config(spec, vocabulary)}};
+  const bool json = vocabulary.model == "gpt2" && unwritable(vocabulary).empty();
+  NamedTexts files = {{"tokenizer_config.json", tokenizer_config(spec, vocabulary, json)}};
   Json generation = Json::object();
   if (vocabulary.bos) generation["bos_token_id"] = *vocabulary.bos;
   if (vocabulary.eos) generation["eos_token_id"] = *vocabulary.eos;
   if (vocabulary.pad) generation["pad_token_id"] = *vocabulary.pad;
   if (!generation.empty()) files.emplace_back("generation_config.json", generation.dump(2) + "\n");
   if (vocabulary.model == "llama") files.emplace_back("tokenizer.model", sentencepiece_model(vocabulary));
-  if (vocabulary.model == "gpt2" && unwritable(vocabulary).empty())
-    files.emplace_back("tokenizer.json", tokenizer_json_text(vocabulary));
+  if (json) files.emplace_back("tokenizer.json", tokenizer_json_text(vocabulary));
   return files;
 }
 

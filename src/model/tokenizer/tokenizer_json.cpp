@@ -16,9 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string quoted(const std::string& text) {
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string text_of(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Json byte_level(bool add_prefix_space, bool trim_offsets, bool use_regex) {
   return {{"type", "ByteLevel"},
@@ -95,9 +93,9 @@ std::string model_text(const Vocabulary& vocabulary, const PreTokenizer& pre) {
   std::vector<std::string> vocab, merges;
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     if (vocabulary.types[id] != TokenType::unused)
-      vocab.push_back(fmt::format("      {}: {}", quoted(vocabulary.tokens[id]), id));
+      vocab.push_back(fmt::format("      {}: {}", text_of(vocabulary.tokens[id]), id));
   }
-  for (const std::string& merge : vocabulary.merges) merges.push_back("      " + quoted(merge));
+  for (const std::string& merge : vocabulary.merges) merges.push_back("      " + text_of(merge));
   return fmt::format(
       "{{\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
       "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": "
@@ -114,19 +112,15 @@ std::string tokenizer_json_text(const Vocabulary& vocabulary) {
   if (pre == nullptr) throw InternalError("tokenizer.json for a pre-tokenizer that is not in the table");
   std::vector<std::string> added;
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    if (is_added(vocabulary.types[id]))
-      added.push_back("    " +
-                      added_token(vocabulary, id).dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (is_added(vocabulary.types[id])) added.push_back("    " + text_of(added_token(vocabulary, id)));
   }
-  const auto text = [](const Json& value) {
-    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  };
   return fmt::format(
       "{{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n"
       "  \"added_tokens\": [\n{}\n  ],\n  \"normalizer\": {},\n  \"pre_tokenizer\": {},\n"
       "  \"post_processor\": {},\n  \"decoder\": {},\n  \"model\": {}\n}}\n",
-      lines(added), pre->composes ? R"({"type":"NFC"})" : "null", text(pre_tokenizer(*pre)),
-      text(post_processor(vocabulary)), text(byte_level(true, true, true)), model_text(vocabulary, *pre));
+      lines(added), pre->composes ? R"({"type":"NFC"})" : "null", text_of(pre_tokenizer(*pre)),
+      text_of(post_processor(vocabulary)), text_of(byte_level(true, true, true)),
+      model_text(vocabulary, *pre));
 }
 
 std::string unusable_merge(const Vocabulary& vocabulary) {

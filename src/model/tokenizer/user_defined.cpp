@@ -31,22 +31,20 @@ bool is_control_to_runtimes(std::string_view text) {
 
 }  // namespace
 
-std::vector<Fragment> split_user_defined(std::string_view text, const Vocabulary& vocabulary) {
-  std::vector<TokenId> special;
+UserDefinedTokens::UserDefinedTokens(const Vocabulary& vocabulary) {
   for (std::size_t id = 0; id < vocabulary.types.size(); ++id) {
     const std::string& token = vocabulary.tokens[id];
     if (vocabulary.types[id] == TokenType::user_defined && !token.empty() && !is_control_to_runtimes(token))
-      special.push_back(static_cast<TokenId>(id));
+      tokens_.push_back({token, static_cast<TokenId>(id)});
   }
-  const auto token_text = [&](TokenId id) {
-    return std::string_view(vocabulary.tokens[static_cast<std::size_t>(id)]);
-  };
-  std::stable_sort(special.begin(), special.end(),
-                   [&](TokenId a, TokenId b) { return token_text(a).size() > token_text(b).size(); });
+  std::stable_sort(tokens_.begin(), tokens_.end(),
+                   [](const Fragment& a, const Fragment& b) { return a.text.size() > b.text.size(); });
+}
+
+std::vector<Fragment> UserDefinedTokens::split(std::string_view text) const {
   std::vector<Fragment> fragments;
   if (!text.empty()) fragments.push_back({text, -1});
-  for (const TokenId id : special) {
-    const std::string_view wanted = token_text(id);
+  for (const auto& [wanted, id] : tokens_) {
     std::vector<Fragment> split;
     for (const Fragment& fragment : fragments) {
       std::string_view rest = fragment.text;

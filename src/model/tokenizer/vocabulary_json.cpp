@@ -230,9 +230,6 @@ class JsonVocabularyReader {
   Vocabulary vocabulary_;
 };
 
-}  // namespace
-
-namespace {
 /// The pre-tokenizer of the GGUF file that the directory was made from, where it cuts words as the one found.
 void prefer_named_pre_tokenizer(const json& settings, Vocabulary& vocabulary) {
   const PreTokenizer* named = find_pre_tokenizer(string_member(settings, kPreTokenizerMember, ""));
@@ -241,6 +238,7 @@ void prefer_named_pre_tokenizer(const json& settings, Vocabulary& vocabulary) {
       named->ignore_merges == found->ignore_merges)
     vocabulary.pre = named->id;
 }
+
 }  // namespace
 
 Vocabulary read_json_vocabulary(const std::filesystem::path& directory, std::uint32_t vocab_size) {

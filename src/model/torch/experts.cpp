@@ -58,22 +58,13 @@ void show(const MatmulObserver& observer, MatmulInput input, std::size_t expert,
   if (observer && !x.empty()) observer({input, static_cast<std::uint32_t>(expert), x, in_features});
 }
 
-/// Runs an expert on its own rows and shows them.
-void run_given(const LayerShape& of_expert, const Layer& layer, std::size_t expert, Multiply multiply,
-               const ExpertObservers& observers, ExpertScratch& scratch) {
-  show(observers.inputs, MatmulInput::experts, expert, scratch.x, of_expert.hidden);
-  run_gate_and_up(of_expert, layer, expert, scratch.x.data(), scratch.tokens.size(), multiply, scratch);
-  show(observers.inputs, MatmulInput::experts_down, expert, scratch.activated, of_expert.ffn);
-  run_down(of_expert, layer, expert, multiply, scratch);
-}
-
 /// Runs an expert on all rows and shows them; y is that of its own.
 void run_all(const LayerShape& of_expert, const Layer& layer, std::size_t expert, const float* x,
-             std::size_t rows, Multiply multiply, const ExpertObservers& observers, ExpertScratch& scratch) {
+             std::size_t rows, Multiply multiply, const MatmulObserver& inputs, ExpertScratch& scratch) {
   const std::size_t ffn = of_expert.ffn;
-  show(observers.inputs, MatmulInput::experts, expert, {x, rows * of_expert.hidden}, of_expert.hidden);
+  show(inputs, MatmulInput::experts, expert, {x, rows * of_expert.hidden}, of_expert.hidden);
   run_gate_and_up(of_expert, layer, expert, x, rows, multiply, scratch);
-  show(observers.inputs, MatmulInput::experts_down, expert, scratch.activated, ffn);
+  show(inputs, MatmulInput::experts_down, expert, scratch.activated, ffn);
   for (std::size_t i = 0; i < scratch.tokens.size(); ++i)  // tokens rise: no row is overwritten too early
     std::copy_n(scratch.activated.data() + scratch.tokens[i] * ffn, ffn, scratch.activated.data() + i * ffn);
   run_down(of_expert, layer, expert, multiply, scratch);
@@ -113,8 +104,10 @@ void gather(const LayerShape& shape, std::size_t expert, const float* x, std::si
 }
 
 void run_expert(const LayerShape& of_expert, const Layer& layer, std::size_t expert, Multiply multiply,
-                ExpertScratch& scratch) {
+                const MatmulObserver& inputs, ExpertScratch& scratch) {
+  show(inputs, MatmulInput::experts, expert, scratch.x, of_expert.hidden);
   run_gate_and_up(of_expert, layer, expert, scratch.x.data(), scratch.tokens.size(), multiply, scratch);
+  show(inputs, MatmulInput::experts_down, expert, scratch.activated, of_expert.ffn);
   run_down(of_expert, layer, expert, multiply, scratch);
 }
 
@@ -122,16 +115,14 @@ void add_experts(const LayerShape& shape, const Layer& layer, const float* x, st
                  Multiply multiply, const ExpertObservers& observers, ExpertScratch& scratch) {
   const std::size_t hidden = shape.hidden, experts = shape.experts.experts;
   const LayerShape of_expert = shape_of_expert(shape);
+  const bool all = observers.watched == ExpertTokens::all;
   route(shape, layer, x, rows, multiply, scratch);
   for (std::size_t expert = 0; expert < experts; ++expert) {
     gather(shape, expert, x, rows, scratch);
-    const bool all = observers.watched == ExpertTokens::all;
-    if (!all && scratch.tokens.empty()) continue;
-    if (all)
-      run_all(of_expert, layer, expert, x, rows, multiply, observers, scratch);
-    else
-      run_given(of_expert, layer, expert, multiply, observers, scratch);
-    if (observers.down_product && !scratch.tokens.empty()) observers.down_product(scratch.y, hidden);
+    if (all) run_all(of_expert, layer, expert, x, rows, multiply, observers.inputs, scratch);
+    if (scratch.tokens.empty()) continue;
+    if (!all) run_expert(of_expert, layer, expert, multiply, observers.inputs, scratch);
+    if (observers.down_product) observers.down_product(scratch.y, hidden);
     for (std::size_t i = 0; i < scratch.tokens.size(); ++i) {
       const std::size_t row = scratch.tokens[i];
       const float share = scratch.shares[row * experts + expert];

@@ -53,8 +53,9 @@ void route(const LayerShape& shape, const Layer& layer, const float* x, std::siz
 void gather(const LayerShape& shape, std::size_t expert, const float* x, std::size_t rows,
             ExpertScratch& scratch);
 /// gate_up, activated and y of the rows gathered.  @param of_expert  shape_of_expert
+/// @param inputs  sees what goes into the products; may be empty
 void run_expert(const LayerShape& of_expert, const Layer& layer, std::size_t expert, Multiply multiply,
-                ExpertScratch& scratch);
+                const MatmulObserver& inputs, ExpertScratch& scratch);
 
 /// The number that gates the expert of all tokens, of one row [hidden].
 double shared_share(const std::vector<float>& gate, const float* x);

@@ -105,7 +105,7 @@ void experts_backward(const LayerShape& shape, const Layer& layer, const float* 
   for (std::uint32_t expert = 0; expert < n_experts; ++expert) {
     gather(shape, expert, x, rows, scratch);
     if (scratch.tokens.empty()) continue;
-    run_expert(of_expert, layer, expert, &multiply_transposed, scratch);
+    run_expert(of_expert, layer, expert, &multiply_transposed, {}, scratch);
     ExpertBackward pass(of_expert, layer, expert, scratch, back);
     pass.through_shares(d_out, n_experts);
     pass.through_products(gradients, d_x);
@@ -122,18 +122,15 @@ void experts_backward(const LayerShape& shape, const Layer& layer, const float* 
 }
 
 void shared_gate_backward(const Layer& layer, const float* x, std::size_t rows, const float* product,
-                          float* gradient, float* d_x) {
+                          const float* d_out, float* d_x) {
   const std::vector<float>& gate = layer.experts->shared_gate;
   const std::size_t hidden = gate.size();
   for (std::size_t row = 0; row < rows; ++row) {
     const std::size_t at = row * hidden;
     const double share = shared_share(gate, x + at);
-    const double d_share = dot(gradient + at, product + at, hidden);
+    const double d_share = dot(d_out + at, product + at, hidden);
     const auto d_logit = static_cast<float>(d_share * share * (1 - share));
-    for (std::size_t j = 0; j < hidden; ++j) {
-      d_x[at + j] += d_logit * gate[j];
-      gradient[at + j] *= static_cast<float>(share);
-    }
+    for (std::size_t j = 0; j < hidden; ++j) d_x[at + j] += d_logit * gate[j];
   }
 }
 

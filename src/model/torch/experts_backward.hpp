@@ -15,10 +15,10 @@ void experts_backward(const LayerShape& shape, const Layer& layer, const float* 
                       const float* d_out, WeightGradients& gradients, float* d_x, ExpertScratch& scratch,
                       ExpertBackwardScratch& back);
 
-/// Through gate_shared_expert: `gradient` [rows, hidden], that of its result, becomes that of the `product`
-/// before it, and d_x [rows, hidden] gains what goes through the gate.
+/// d_x [rows, hidden] += what d_out [rows, hidden] says of x through the number that gate_shared_expert
+/// multiplies the `product` by. What it says of the product is d_out times that number.
 void shared_gate_backward(const Layer& layer, const float* x, std::size_t rows, const float* product,
-                          float* gradient, float* d_x);
+                          const float* d_out, float* d_x);
 
 /// Values an ExpertBackwardScratch comes to hold for so many rows.
 std::uint64_t backward_scratch_values(const LayerShape& shape, std::size_t rows) noexcept;

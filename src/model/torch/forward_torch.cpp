@@ -275,7 +275,7 @@ class TorchPass final : public ForwardPass {
     const std::uint64_t experts = spec_.n_experts == 0
                                       ? 0
                                       : torch_pass::backward_scratch_values(layer_shape(0, tokens), tokens) +
-                                            (spec_.shared_ffn > 0 ? 3 : 1) * tokens * width;
+                                            (spec_.shared_ffn > 0 ? 2 : 0) * tokens * width;
     const std::uint64_t norms =
         (spec_.post_norms ? 3 * width : 0) + (spec_.qk_norm == QkNorm::none ? 0 : shape.qkv_width());
     const std::uint64_t row = norms + 3 * width + shape.qkv_width() + shape.heads * shape.head_dim +

@@ -81,16 +81,13 @@ class LayerBackward {
   void experts(float* gradient) {
     float* d_normed = scratch_.d_normed.data();
     const std::size_t count = tokens_ * shape_.hidden;
-    std::vector<float>& through_gate = scratch_.d_gate;
-    through_gate.assign(count, 0.0F);
     if (shape_.ffn > 0) {
       run_down();
       scratch_.d_product.assign(gradient, gradient + count);
-      shared_gate_backward(layer_, ffn_input_, tokens_, scratch_.ffn_product.data(),
-                           scratch_.d_product.data(), through_gate.data());
+      gate_shared_expert(layer_, ffn_input_, tokens_, scratch_.d_product.data());
       through_mlp(scratch_.d_product.data(), "ffn_down_shexp.weight",
                   gate_and_up("ffn_gate_shexp.weight", "ffn_up_shexp.weight"));
-      add_bias(d_normed, through_gate.data(), 1, count);  // one long row
+      shared_gate_backward(layer_, ffn_input_, tokens_, scratch_.ffn_product.data(), gradient, d_normed);
     } else {
       std::fill_n(d_normed, count, 0.0F);
     }

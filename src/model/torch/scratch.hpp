@@ -22,7 +22,6 @@ struct Scratch {
   std::vector<float> raw_qkv, attention_product, ffn_product, d_product;  // where norms follow products
   AttentionBackwardScratch attention_backward;
   ExpertBackwardScratch experts_backward;
-  std::vector<float> d_gate;  // through the gate of a shared expert
 };
 
 /// Keeps buffers between samples and layers. Threads come and go with every round of samples; buffers that

@@ -8,6 +8,7 @@
 
 #include "pipeline/layer_statistics.hpp"
 #include "pipeline/tensor_importance.hpp"
+#include "scale/shape.hpp"
 
 namespace {
 using namespace llmq;
@@ -16,6 +17,7 @@ constexpr std::size_t kHidden = 8, kFfn = 4;
 
 ModelSpec spec_of_experts() {
   ModelSpec spec;
+  spec.architecture = "llama";
   spec.hidden_size = kHidden;
   spec.n_layers = 1;
   spec.n_heads = spec.n_kv_heads = 2;
@@ -27,26 +29,6 @@ ModelSpec spec_of_experts() {
   spec.shared_ffn = 6;
   return spec;
 }
-
-/// A model of this shape; its weights are never asked for.
-class Shape final : public ModelSource {
- public:
-  explicit Shape(ModelSpec spec) : spec_(std::move(spec)) {}
-  const ModelSpec& spec() const noexcept override { return spec_; }
-  const std::vector<ModelTensor>& tensors() const noexcept override { return tensors_; }
-  void read_rows(const ModelTensor&, std::uint64_t, std::uint64_t, RowOrder,
-                 std::span<float>) const override {
-    throw InternalError("there are no weights");
-  }
-  void will_need(const ModelTensor&) const noexcept override {}
-  Vocabulary vocabulary() const override { return {}; }
-  std::string fingerprint() const override { return {}; }
-  bool is_gguf() const noexcept override { return false; }
-
- private:
-  ModelSpec spec_;
-  std::vector<ModelTensor> tensors_;
-};
 
 /// One sample: experts 0 and 2 are given tokens, expert 1 none; all gradients are `slope` times the expert
 /// plus one.
@@ -94,8 +76,8 @@ TEST(ExpertStatistics, a_checkpoint_gives_back_what_it_took) {
   EXPECT_EQ(after.load(0, checkpoint), checkpoint.stats.size() + checkpoint.sensitivities.size());
   EXPECT_EQ(after.load(1, checkpoint), 0u);  // of another layer
   Imatrix one, other;
-  before.write(0, Shape(spec), one);
-  after.write(0, Shape(spec), other);
+  before.write(0, *scale::source_of({spec}), one);
+  after.write(0, *scale::source_of({spec}), other);
   EXPECT_EQ(one.content_hash(), other.content_hash());
 }
 
@@ -104,7 +86,7 @@ TEST(ExpertStatistics, an_expert_without_tokens_gets_the_mean_of_the_others) {
   LayerStatistics statistics(spec, ImportanceMethod::gradient);
   add_sample(statistics, 2.0F);
   Imatrix imatrix;
-  statistics.write(0, Shape(spec), imatrix);
+  statistics.write(0, *scale::source_of({spec}), imatrix);
   const ImatrixEntry& entry = imatrix.entries.at("blk.0.ffn_up_exps.weight");
   EXPECT_EQ(entry.counts, (std::vector<std::uint64_t>{2, 0, 2}));
   EXPECT_EQ(entry.sensitivity.scores, (std::vector<double>{2, 0, 6}));  // |g w|
@@ -126,7 +108,7 @@ TEST(ExpertStatistics, a_gradient_of_nothing_measures_nothing_even_if_all_tokens
   const std::vector<float> shown(2 * kHidden, 1.0F);  // as --moe-all-experts does
   statistics.input({MatmulInput::experts, 1, shown, kHidden}).add_sample(shown);
   Imatrix imatrix;
-  statistics.write(0, Shape(spec), imatrix);
+  statistics.write(0, *scale::source_of({spec}), imatrix);
   const ImatrixEntry& entry = imatrix.entries.at("blk.0.ffn_up_exps.weight");
   EXPECT_EQ(entry.counts.at(1), 2u);
   EXPECT_EQ(entry.importance_count(0), 1u);
