@@ -1,7 +1,8 @@
-# Environment of tests that start ranks: any number on any machine, as root too, one thread each.
+# Environment of tests that start ranks: any number on any machine, as root too, one thread each,
+# without a search for networks and graphics cards at each start.
 set(LLMQ_MPI_ENVIRONMENT OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl=self,vader
-    OMPI_MCA_mpi_yield_when_idle=1 OMP_NUM_THREADS=1)
+    OMPI_MCA_pml=ob1 HWLOC_COMPONENTS=-gl,-opencl OMPI_MCA_mpi_yield_when_idle=1 OMP_NUM_THREADS=1)
 set(LLMQ_TEST_TIMEOUT_FACTOR 1)
 if(LLMQ_SANITIZE)
   set(LLMQ_TEST_TIMEOUT_FACTOR 5)
@@ -27,6 +28,9 @@ function(llmq_add_unit_test NAME)
   target_compile_definitions(test_${NAME} PRIVATE LLMQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")
   target_link_libraries(test_${NAME} PRIVATE ${T_ROOMS} ${T_PACKAGES} fmt::fmt nlohmann_json::nlohmann_json
                         GTest::gtest GTest::gmock GTest::gtest_main llmq_warnings)
+  if(NOT LLMQ_SANITIZE)
+    target_compile_options(test_${NAME} PRIVATE -O1)  # quicker to compile; what they test is compiled as ever
+  endif()
   add_test(NAME unit.${NAME} COMMAND test_${NAME})
   set_tests_properties(unit.${NAME} PROPERTIES LABELS unit ENVIRONMENT "${LLMQ_MPI_ENVIRONMENT}")
   llmq_set_timeout(unit.${NAME} 300)

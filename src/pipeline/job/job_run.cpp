@@ -45,20 +45,21 @@ Job read_job(const JobRunOptions& options) {
 /// A ticket as text, for the other ranks; nothing: the empty text.
 std::string encode(const std::optional<StepTicket>& ticket) {
   if (!ticket) return {};
-  nlohmann::json json = {{"id", ticket->step.id},           {"type", ticket->step.type},
-                         {"pointer", ticket->step.pointer}, {"output", ticket->step.output.string()},
-                         {"overwrite", ticket->overwrite},  {"options", nlohmann::json::array()}};
+  nlohmann::json document = {{"id", ticket->step.id},           {"type", ticket->step.type},
+                             {"pointer", ticket->step.pointer}, {"output", ticket->step.output.string()},
+                             {"overwrite", ticket->overwrite},  {"options", nlohmann::json::array()}};
   for (const JobOption& option : ticket->step.options)
-    json["options"].push_back({{"name", option.name}, {"values", option.values}, {"flag", option.flag}});
-  return json.dump();
+    document["options"].push_back({{"name", option.name}, {"values", option.values}, {"flag", option.flag}});
+  return document.dump();
 }
 
 std::optional<StepTicket> decode(const std::string& text) {
   if (text.empty()) return std::nullopt;
-  const nlohmann::json json = nlohmann::json::parse(text);
-  StepTicket ticket{{json["id"], json["type"], json["pointer"], {}, {}, json["output"].get<std::string>()},
-                    json["overwrite"]};
-  for (const auto& option : json["options"])
+  const nlohmann::json document = nlohmann::json::parse(text);
+  StepTicket ticket{
+      {document["id"], document["type"], document["pointer"], {}, {}, document["output"].get<std::string>()},
+      document["overwrite"]};
+  for (const auto& option : document["options"])
     ticket.step.options.push_back({option["name"], option["values"], option["flag"], ""});
   return ticket;
 }

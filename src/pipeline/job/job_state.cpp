@@ -16,33 +16,33 @@ constexpr int kStateVersion = 1;
 constexpr std::uint64_t kMaxStateBytes = std::uint64_t{256} << 20;
 
 Json to_json(const StepRecord& record) {
-  Json json = {{"status", record.finished ? "finished" : "started"}};
-  for (const auto& [name, value] : record.fields) json["fields"][name] = value;
-  json["key"] = step_key(record.fields);
-  json["output"] = nullptr;
+  Json document = {{"status", record.finished ? "finished" : "started"}};
+  for (const auto& [name, value] : record.fields) document["fields"][name] = value;
+  document["key"] = step_key(record.fields);
+  document["output"] = nullptr;
   if (record.output) {
-    json["output"] = {{"path", record.output->path},
-                      {"size", record.output->size_bytes},
-                      {"sha256", record.output->sha256}};
+    document["output"] = {{"path", record.output->path},
+                          {"size", record.output->size_bytes},
+                          {"sha256", record.output->sha256}};
   }
-  json["duration_seconds"] = record.seconds;
-  json["result"] = record.result.empty() ? Json(nullptr) : Json::parse(record.result);
-  return json;
+  document["duration_seconds"] = record.seconds;
+  document["result"] = record.result.empty() ? Json(nullptr) : Json::parse(record.result);
+  return document;
 }
 
 /// @throws nlohmann::json::exception where a member is missing or of another type.
-StepRecord from_json(const Json& json) {
+StepRecord from_json(const Json& document) {
   StepRecord record;
-  record.finished = json.at("status") == "finished";
-  for (const auto& [name, value] : json.at("fields").items())
+  record.finished = document.at("status") == "finished";
+  for (const auto& [name, value] : document.at("fields").items())
     record.fields.emplace_back(name, value.get<std::string>());
-  if (const Json& output = json.at("output"); !output.is_null()) {
+  if (const Json& output = document.at("output"); !output.is_null()) {
     record.output = OutputRecord{output.at("path").get<std::string>(), output.at("size").get<std::uint64_t>(),
                                  output.at("sha256").get<std::string>()};
   }
-  record.seconds = json.at("duration_seconds").get<double>();
-  if (!json.at("result").is_null()) record.result = json.at("result").dump();
-  if (json.at("key") != step_key(record.fields))
+  record.seconds = document.at("duration_seconds").get<double>();
+  if (!document.at("result").is_null()) record.result = document.at("result").dump();
+  if (document.at("key") != step_key(record.fields))
     throw Error(ExitCode::checkpoint, "a key does not fit its fields");
   return record;
 }

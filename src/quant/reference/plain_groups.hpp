@@ -128,7 +128,9 @@ class AffineGroups : public Groups<Shape> {
     Decoding(float d_in, float minimum_in) : d(d_in), minimum(minimum_in), inverse(d_in > 0 ? 1 / d_in : 0) {}
     Decoding(const Trial& trial, std::size_t slot)
         : Decoding(trial.unit[slot] * trial.scale[slot], trial.unit_min[slot] * trial.minimum[slot]) {}
-    float level(float x) const { return round_even(std::min(std::max((x + minimum) * inverse, 0.0F), kTop)); }
+    float level(float x) const {  // in this order NaN gives the lowest
+      return round_even(std::min(kTop, std::max(0.0F, (x + minimum) * inverse)));
+    }
     float d, minimum, inverse;
   };
 
@@ -277,7 +279,7 @@ class SignedGroups : public Groups<Shape> {
   static float inverse_of(float d) noexcept { return d != 0 ? 1 / d : 0; }
   static float level(float value) noexcept {
     if constexpr (kIq4) return codebooks::kIq4Levels[nearest_iq4(value)];
-    return round_even(std::min(std::max(value, -kHalf), kHalf - 1));
+    return round_even(std::min(kHalf - 1, std::max(-kHalf, value)));  // in this order NaN gives the lowest
   }
 
   float fit_group(std::size_t slot) const noexcept {

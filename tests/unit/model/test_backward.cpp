@@ -93,8 +93,8 @@ TEST_P(GradientOf, equals_differences_of_the_loss) {
   ASSERT_EQ(gradients.of.size(), dense * spec.n_layers + 3 * gradients.used.size());
   EXPECT_EQ(gradients.used.empty(), spec.n_experts == 0);
   for (const auto& [key, values] : gradients.of) {
-    const auto& [name, expert] = key;
-    const std::size_t first = expert * values.size();
+    const std::string& name = key.first;
+    const std::size_t expert = key.second, first = expert * values.size();
     double mean = 0;
     for (const float value : values) mean += std::abs(static_cast<double>(value));
     mean /= static_cast<double>(values.size());
