@@ -7,6 +7,7 @@
 #include "llmq/core/parallel.hpp"
 #include "llmq/model/forward.hpp"
 #include "llmq/quant/int8_product.hpp"
+#include "llmq/quant/split_product.hpp"
 
 #include "model/module_loader.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 /// module, used there or not.
 [[maybe_unused, gnu::used]] constexpr auto* kThreads = &parallel_for;
 [[maybe_unused, gnu::used]] constexpr auto* kProduct = &int8_matmul;
+[[maybe_unused, gnu::used]] constexpr auto* kSplitProduct = &split_matmul;
 [[maybe_unused, gnu::used]] constexpr auto kWeights = &Int8Weights::set_outputs;
 [[maybe_unused, gnu::used]] constexpr void (*kRows)(std::span<const float>, std::size_t,
                                                     Int8Rows&) = &quantize_rows_int8;

@@ -40,6 +40,18 @@ bool all_finite(std::span<const float> values) {
       "for it");
 }
 
+/// Whether all matrices of a layer are quantized: what split products lose is then next to nothing beside
+/// what quantization did.
+bool all_in_blocks(const ModelSource& source, std::uint32_t layer) {
+  bool some = false;
+  for (const ModelTensor& tensor : source.tensors()) {
+    if (tensor.layer != static_cast<std::int32_t>(layer) || tensor.n_dims < 2) continue;
+    if (block_type(tensor.stored_type).block_elems == 1) return false;
+    some = true;
+  }
+  return some;
+}
+
 void run_head(const Walker& walker, const LayerWeights& head, std::span<const float> states,
               std::size_t first, std::size_t rows, std::vector<float>& logits) {
   const ModelSpec& spec = walker.source.spec();
@@ -130,17 +142,18 @@ void WaveEvaluator::advance(Walker& walker, std::uint32_t layer, const LayerWeig
 /// Those that differ here first, while the original's states are those before the layer; one layer's weights
 /// are resident at a time.
 void WaveEvaluator::run_layer(std::uint32_t layer, const std::vector<std::uint64_t>& wave) {
-  const auto load = [layer](Walker& walker) {
+  const auto load = [layer](Walker& walker, Products products) {
     const Stopwatch watch(walker);
-    return walker.pass->load_layer(layer, walker.loader, walker.codes);
+    return walker.pass->load_layer(layer, walker.loader, walker.codes, products);
   };
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     if (!candidates_[i].differs_in_layer(layer)) continue;
     Walker& walker = *walkers_[i];
     if (walker.states.empty()) walker.states = original_.states;
-    advance(walker, layer, *load(walker), wave, false);
+    const Products products = all_in_blocks(walker.source, layer) ? Products::split : Products::f32;
+    advance(walker, layer, *load(walker, products), wave, false);
   }
-  const auto weights = load(original_);
+  const auto weights = load(original_, Products::f32);
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     if (!candidates_[i].differs_in_layer(layer) && !walkers_[i]->states.empty())
       advance(*walkers_[i], layer, *weights, wave, false);

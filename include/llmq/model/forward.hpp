@@ -28,6 +28,10 @@ using WeightLoader = std::function<bool(std::string_view gguf_name, std::span<fl
 using RowLoader =
     std::function<bool(std::string_view gguf_name, std::uint64_t first_row, std::span<float> out)>;
 
+/// How a layer's products with its matrices are computed: in f32, or through two 8-bit digits a value
+/// (quant/split_product.hpp), which is quicker and loses some 1e-4 of them.
+enum class Products { f32, split };
+
 /// 8-bit weights of a tensor by its GGUF name, in Hugging Face order: fills `codes` [rows, row length] and
 /// `scales` [rows], a weight is code x scale. Returns the fixed scale of its input, 0 where every token has
 /// its own; nothing when the tensor is not stored like that.
@@ -102,8 +106,11 @@ class ForwardPass {
   /// @param codes  weights it has stay 8-bit integers: their products are those of an INT8 engine,
   /// activations as codes included (quant/int8_product.hpp). Such a layer cannot run backward. Null: all in
   /// f32.
+  /// @param products  of the other matrices of run_layer, experts aside. A layer of split products cannot run
+  /// backward.
   virtual std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer, const WeightLoader& weights,
-                                                   const CodeLoader& codes = {}) const = 0;
+                                                   const CodeLoader& codes = {},
+                                                   Products products = Products::f32) const = 0;
   /// Embedding table [vocab, hidden].
   virtual std::unique_ptr<LayerWeights> load_embedding(const WeightLoader& weights) const = 0;
   /// Final norm and output matrix (the embedding when tied).

@@ -155,7 +155,7 @@ void extend_block(const LayerShape& shape, const Layer& layer, const Rope& rope,
 void extend_product(const Linear& linear, const float* x, std::size_t rows, float* y, Product product,
                     std::size_t threads) {
   const std::size_t in = linear.in_features, out = linear.out_features;
-  if (linear.codes) {  // a row's bits do not depend on the others' here either
+  if (linear.codes || linear.digits) {  // a row's bits do not depend on the others' here either
     return product == Product::add ? linear.add_to(x, rows, y) : linear.apply(x, rows, y);
   }
   const std::size_t workers = worthwhile_threads(2.0 * static_cast<double>(rows * in * out), threads);

@@ -57,7 +57,7 @@ class TorchPass final : public ForwardPass {
   }
 
   std::unique_ptr<LayerWeights> load_layer(std::uint32_t layer, const WeightLoader& weights,
-                                           const CodeLoader& codes) const override {
+                                           const CodeLoader& codes, Products products) const override {
     const std::size_t hidden = spec_.hidden_size;
     const std::size_t head = spec_.head_dim;
     const auto name = [&](const char* part) { return fmt::format("blk.{}.{}", layer, part); };
@@ -68,17 +68,17 @@ class TorchPass final : public ForwardPass {
                                    {name("attn_k"), spec_.n_kv_heads * head},
                                    {name("attn_v"), spec_.n_kv_heads * head}};
     const std::vector<Part> fused = {{name("attn_qkv"), (spec_.n_heads + 2 * spec_.n_kv_heads) * head}};
-    loaded->qkv = load_linear(weights, codes, spec_.fused_qkv ? fused : qkv, hidden);
+    loaded->qkv = load_linear(weights, codes, spec_.fused_qkv ? fused : qkv, hidden, products);
     loaded->attention_output =
-        load_linear(weights, codes, {{name("attn_output"), hidden}}, spec_.n_heads * head);
+        load_linear(weights, codes, {{name("attn_output"), hidden}}, spec_.n_heads * head, products);
     const std::size_t ffn = spec_.common_ffn();
     const char* end = spec_.n_experts == 0 ? "" : "_shexp";
     if (ffn > 0) {
       const auto part = [&](const char* role) { return name(role) + end; };
       const std::vector<Part> apart = {{part("ffn_gate"), ffn}, {part("ffn_up"), ffn}};
       const std::vector<Part> together = {{part("ffn_up"), 2 * ffn}};
-      loaded->gate_up = load_linear(weights, codes, spec_.fused_gate_up ? together : apart, hidden);
-      loaded->down = load_linear(weights, codes, {{part("ffn_down"), hidden}}, ffn);
+      loaded->gate_up = load_linear(weights, codes, spec_.fused_gate_up ? together : apart, hidden, products);
+      loaded->down = load_linear(weights, codes, {{part("ffn_down"), hidden}}, ffn, products);
     }
     if (spec_.n_experts > 0) load_experts(weights, name, *loaded);
     return loaded;
@@ -193,8 +193,9 @@ class TorchPass final : public ForwardPass {
   void backward_layer(const LayerWeights& weights, std::span<const float> input, std::span<float> gradient,
                       const GradientObserver& observer) const override {
     const auto& layer = static_cast<const Layer&>(weights);
-    if (layer.qkv.codes || layer.attention_output.codes || layer.gate_up.codes || layer.down.codes)
-      throw InternalError("a layer of 8-bit codes cannot run backward");
+    for (const Linear* linear : {&layer.qkv, &layer.attention_output, &layer.gate_up, &layer.down}) {
+      if (linear->codes || linear->digits) throw InternalError("a layer of 8-bit codes cannot run backward");
+    }
     const ScratchPool::Lease lease(scratch_);
     const LayerShape shape = layer_shape(layer.index, input.size() / spec_.hidden_size);
     layer_backward(shape, layer, rope_of(layer.index, shape.attention.tokens), input.data(), gradient.data(),

@@ -44,6 +44,9 @@ void Linear::multiply_codes(const float* x, std::size_t tokens, float* y, Int8Ou
 
 void Linear::apply(const float* x, std::size_t tokens, float* y) const {
   if (codes) return multiply_codes(x, tokens, y, Int8Output::replace);
+  if (digits)
+    return split_matmul({x, tokens * in_features}, *digits, bias, {y, tokens * out_features},
+                        Int8Output::replace);
   multiply_transposed({x, tokens, in_features, in_features},
                       {weight.data(), out_features, in_features, in_features},
                       {y, tokens, out_features, out_features}, Product::replace);
@@ -52,6 +55,9 @@ void Linear::apply(const float* x, std::size_t tokens, float* y) const {
 
 void Linear::add_to(const float* x, std::size_t tokens, float* y) const {
   if (codes) return multiply_codes(x, tokens, y, Int8Output::add);
+  if (digits)
+    return split_matmul({x, tokens * in_features}, *digits, bias, {y, tokens * out_features},
+                        Int8Output::add);
   multiply_transposed({x, tokens, in_features, in_features},
                       {weight.data(), out_features, in_features, in_features},
                       {y, tokens, out_features, out_features}, Product::add);
@@ -98,23 +104,33 @@ void load_codes(const CodeLoader& loader, const std::vector<Part>& parts, Linear
   }
 }
 
+/// Rows of a part that begin at `row`.
+void load_part(const WeightLoader& weights, const Part& part, std::size_t row, Linear& linear) {
+  const std::size_t count = part.rows * linear.in_features;
+  const Values staged(linear.digits ? count : 0);
+  const std::span<float> values =
+      linear.digits ? staged.all() : linear.weight.all().subspan(row * linear.in_features, count);
+  if (!weights(part.name + ".weight", values)) missing_tensor(part.name + ".weight");
+  if (linear.digits) linear.digits->set_outputs(row, values);
+}
+
 }  // namespace
 
 Linear load_linear(const WeightLoader& weights, const CodeLoader& codes, const std::vector<Part>& parts,
-                   std::size_t in_features) {
+                   std::size_t in_features, Products products) {
   Linear linear;
   linear.in_features = in_features;
   for (const Part& part : parts) linear.out_features += part.rows;
   if (codes) load_codes(codes, parts, linear);
-  if (!linear.codes) linear.weight = Values(linear.out_features * in_features);
+  if (!linear.codes && products == Products::split && in_features <= kInt8InFeatures)
+    linear.digits.emplace(linear.out_features, in_features);
+  else if (!linear.codes)
+    linear.weight = Values(linear.out_features * in_features);
   std::vector<float> bias(linear.out_features, 0.0F);
   bool has_bias = false;
   std::size_t row = 0;
   for (const Part& part : parts) {
-    if (!linear.codes && !weights(part.name + ".weight",
-                                  linear.weight.all().subspan(row * in_features, part.rows * in_features))) {
-      missing_tensor(part.name + ".weight");
-    }
+    if (!linear.codes) load_part(weights, part, row, linear);
     has_bias = weights(part.name + ".bias", std::span(bias).subspan(row, part.rows)) || has_bias;
     row += part.rows;
   }

@@ -11,6 +11,7 @@
 
 #include "llmq/model/forward.hpp"
 #include "llmq/quant/int8_product.hpp"
+#include "llmq/quant/split_product.hpp"
 
 namespace llmq::torch_pass {
 
@@ -34,10 +35,11 @@ class Values {
   std::size_t count_ = 0;
 };
 
-/// Rows of f32 weights, [out_features, in_features], or of 8-bit codes, with optional bias.
+/// Rows of f32 weights, [out_features, in_features], of 8-bit codes or of digits, with optional bias.
 struct Linear {
-  Values weight;  ///< empty with codes
+  Values weight;  ///< empty with one of the others
   std::optional<Int8Weights> codes;
+  std::optional<SplitWeights> digits;
   float input_scale = 0;  ///< of activations as codes; 0: every token has its own
   std::vector<float> bias;
   std::size_t out_features = 0;
@@ -48,7 +50,8 @@ struct Linear {
   /// y += x W^T + b: a residual connection costs no pass of its own.
   void add_to(const float* x, std::size_t tokens, float* y) const;
   std::uint64_t bytes() const noexcept {
-    return 4 * (weight.size() + bias.size()) + (codes ? std::uint64_t{out_features} * in_features : 0);
+    return 4 * (weight.size() + bias.size()) + (codes ? std::uint64_t{out_features} * in_features : 0) +
+           (digits ? digits->bytes() : 0);
   }
 
  private:
@@ -65,6 +68,6 @@ struct Part {
 /// Parts stacked along the output, e.g. q, k and v.
 /// As codes where `codes` has all parts; some parts alone are an error.
 Linear load_linear(const WeightLoader& weights, const CodeLoader& codes, const std::vector<Part>& parts,
-                   std::size_t in_features);
+                   std::size_t in_features, Products products = Products::f32);
 
 }  // namespace llmq::torch_pass
