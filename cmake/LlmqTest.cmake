@@ -28,9 +28,7 @@ function(llmq_add_unit_test NAME)
   target_compile_definitions(test_${NAME} PRIVATE LLMQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")
   target_link_libraries(test_${NAME} PRIVATE ${T_ROOMS} ${T_PACKAGES} fmt::fmt nlohmann_json::nlohmann_json
                         GTest::gtest GTest::gmock GTest::gtest_main llmq_warnings)
-  if(NOT LLMQ_SANITIZE)
-    target_compile_options(test_${NAME} PRIVATE -O1)  # quicker to compile; what they test is compiled as ever
-  endif()
+  target_compile_options(test_${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)  # quick to compile; what they test is as ever
   add_test(NAME unit.${NAME} COMMAND test_${NAME})
   set_tests_properties(unit.${NAME} PROPERTIES LABELS unit ENVIRONMENT "${LLMQ_MPI_ENVIRONMENT}")
   llmq_set_timeout(unit.${NAME} 300)

@@ -150,8 +150,8 @@ void WaveEvaluator::run_layer(std::uint32_t layer, const std::vector<std::uint64
     if (!candidates_[i].differs_in_layer(layer)) continue;
     Walker& walker = *walkers_[i];
     if (walker.states.empty()) walker.states = original_.states;
-    const Products products = all_in_blocks(walker.source, layer) ? Products::split : Products::f32;
-    advance(walker, layer, *load(walker, products), wave, false);
+    const bool split = int8_products_are_quick() && all_in_blocks(walker.source, layer);
+    advance(walker, layer, *load(walker, split ? Products::split : Products::f32), wave, false);
   }
   const auto weights = load(original_, Products::f32);
   for (std::size_t i = 0; i < walkers_.size(); ++i) {

@@ -3,6 +3,7 @@
 // of one or two half-precision numbers. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,11 @@ struct Choice {
 
 /// Rounding to nearest even for |value| < 2^22, on every machine alike.
 inline float round_even(float value) noexcept { return (value + 12582912.0F) - 12582912.0F; }
+
+/// The bound nearest to a value outside; the lower one for what is no number.
+inline float within(float value, float low, float high) noexcept {
+  return value > low ? std::min(value, high) : low;
+}
 
 // Affine types: y = d s q - dmin m, q in 0..kTop.
 template <class BlockType, std::size_t Group, std::size_t Groups, int Top, int ScaleTop, int MinTop,

@@ -1,6 +1,6 @@
 // Products of f32 matrices through 8-bit integers, for where 15 bits of a value suffice: each value becomes
 // two digits, high and low, and three exact products of digits are summed (low by low is left out). About
-// 1e-4 of a product's size is lost; on CPUs with integer dot products it takes less time than f32. The same
+// 1e-4 of a product's size is lost; where int8_products_are_quick it takes less time than f32. The same
 // bits on every instruction set. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -30,7 +30,7 @@ class SplitWeights {
   SplitWeights(std::size_t out_features, std::size_t in_features);
 
   /// Fills in some outputs. An output with NaN or Inf makes products that are NaN.
-  /// @param weights  [outputs, in_features], outputs in rising order from call to call
+  /// @param weights  [outputs, in_features]
   void set_outputs(std::size_t first, std::span<const float> weights);
 
   std::size_t out_features() const noexcept { return high_.out_features(); }

@@ -198,9 +198,17 @@ void multiply_with(const Operands& operands) {
   for (std::size_t row = 0; row < operands.a.scales.size(); row += kBlockRows) block.run(row);
 }
 
+bool has_quads() {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  return has_quad_kernel();
+#else
+  return false;
+#endif
+}
+
 void multiply(const Operands& operands, [[maybe_unused]] int8::Kernel kernel) {
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-  if (kernel == int8::Kernel::best && has_quad_kernel()) return multiply_with<Quads>(operands);
+  if (kernel == int8::Kernel::best && has_quads()) return multiply_with<Quads>(operands);
 #endif
   multiply_with<Pairs>(operands);
 }
@@ -212,11 +220,14 @@ HWY_AFTER_NAMESPACE();
 namespace llmq {
 namespace int8 {
 
+HWY_EXPORT(has_quads);
 HWY_EXPORT(multiply);
 
 void multiply(const Operands& operands, Kernel kernel) { HWY_DYNAMIC_DISPATCH(multiply)(operands, kernel); }
 
 }  // namespace int8
+
+bool int8_products_are_quick() noexcept { return HWY_DYNAMIC_DISPATCH(int8::has_quads)(); }
 
 void int8_matmul(const Int8Rows& a, const Int8Weights& w, std::span<const float> bias, std::span<float> y,
                  Int8Output output) {

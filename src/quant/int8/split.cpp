@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 
 #include "llmq/core/error.hpp"
 #include "llmq/quant/split_product.hpp"
+
+#include "quant/choice.hpp"
 
 namespace llmq {
 namespace {
@@ -26,12 +27,6 @@ float root_mean_square(std::span<const float> row) {
   return static_cast<float>(std::sqrt(sum / static_cast<double>(row.size())));
 }
 
-/// Nearest integer, ties to even, of a value below 2^22 in size: what the last bits of a float hold once 1.5
-/// x 2^23 is added.
-std::int32_t nearest(float value) {
-  return std::bit_cast<std::int32_t>(value + 12582912.0F) - std::bit_cast<std::int32_t>(12582912.0F);
-}
-
 /// Digits of a row and its scale s: value = s (256 high + low), but for outliers, which go to `apart`.
 /// A row with NaN or Inf has scale NaN and digits 0.
 float split_row(std::span<const float> row, std::uint32_t index, std::int8_t* high, std::int8_t* low,
@@ -42,21 +37,19 @@ float split_row(std::span<const float> row, std::uint32_t index, std::int8_t* hi
     std::fill_n(low, row.size(), std::int8_t{0});
     return std::numeric_limits<float>::quiet_NaN();
   }
-  float top = 0, largest = 0;
-  for (const float value : row) {
-    const float size = std::abs(value);
-    top = std::max(top, size <= limit ? size : 0.0F);
-    largest = std::max(largest, size);
+  float top = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (std::abs(row[i]) <= limit)
+      top = std::max(top, std::abs(row[i]));
+    else
+      apart.push_back({index, static_cast<std::uint32_t>(i), row[i]});
   }
   const float scale = top / kTopCode, inverse = scale >= std::numeric_limits<float>::min() ? 1 / scale : 0.0F;
   for (std::size_t i = 0; i < row.size(); ++i) {
     const float inside = std::abs(row[i]) <= limit ? row[i] : 0.0F;
-    const std::int32_t code = nearest(inside * inverse), upper = (code + 128) >> 8;
+    const auto code = static_cast<std::int32_t>(round_even(inside * inverse)), upper = (code + 128) >> 8;
     high[i] = static_cast<std::int8_t>(upper);
     low[i] = static_cast<std::int8_t>(code - 256 * upper);
-  }
-  for (std::size_t i = 0; largest > limit && i < row.size(); ++i) {
-    if (std::abs(row[i]) > limit) apart.push_back({index, static_cast<std::uint32_t>(i), row[i]});
   }
   return inverse > 0 ? scale : 0.0F;
 }

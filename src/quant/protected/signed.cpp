@@ -11,11 +11,6 @@
 namespace llmq::held {
 namespace {
 
-/// The bound nearest to a value outside; the lower one for what is no number.
-float within(float value, float low, float high) noexcept {
-  return value > low ? std::min(value, high) : low;
-}
-
 /// What SignedHolder needs to know of a type of choice.hpp.
 template <class ShapeType>
 struct Linear {

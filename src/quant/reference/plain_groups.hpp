@@ -77,9 +77,9 @@ class AffineGroups : public Groups<Shape> {
       float best = std::numeric_limits<float>::infinity();
       const auto tries = static_cast<std::size_t>(2 * radius + 1);
       for (std::size_t a = 0; a < tries; ++a) {
-        const float s = within(scale + kNeighbours[a], radius > 0 ? Shape::kScaleTop : 1);
+        const float s = within(scale + kNeighbours[a], 0, radius > 0 ? float{Shape::kScaleTop} : 1);
         for (std::size_t b = 0; b < tries; ++b) {
-          const float m = within(minimum + kNeighbours[b], radius > 0 ? Shape::kMinTop : 1);
+          const float m = within(minimum + kNeighbours[b], 0, radius > 0 ? float{Shape::kMinTop} : 1);
           const float error = error_of(slot, trial.unit[slot] * s, trial.unit_min[slot] * m);
           if (!(error < best)) continue;
           best = error;
@@ -128,15 +128,9 @@ class AffineGroups : public Groups<Shape> {
     Decoding(float d_in, float minimum_in) : d(d_in), minimum(minimum_in), inverse(d_in > 0 ? 1 / d_in : 0) {}
     Decoding(const Trial& trial, std::size_t slot)
         : Decoding(trial.unit[slot] * trial.scale[slot], trial.unit_min[slot] * trial.minimum[slot]) {}
-    float level(float x) const {  // in this order NaN gives the lowest
-      return round_even(std::min(kTop, std::max(0.0F, (x + minimum) * inverse)));
-    }
+    float level(float x) const { return round_even(within((x + minimum) * inverse, 0, kTop)); }
     float d, minimum, inverse;
   };
-
-  static float within(float value, int top) noexcept {
-    return std::min(std::max(value, 0.0F), static_cast<float>(top));
-  }
 
   Fit fit_group(std::size_t slot) const noexcept {
     const auto x = this->values_of(slot);
@@ -165,7 +159,7 @@ class AffineGroups : public Groups<Shape> {
     float levels[kGroup];
     float sum_l = 0, sum_ll = 0, sum_xl = 0;
     for (std::size_t i = 0; i < kGroup; ++i) {
-      const float level = round_even(std::min(std::max(inverse * x[i] + offset, 0.0F), kTop));
+      const float level = round_even(within(inverse * x[i] + offset, 0, kTop));
       levels[i] = level;
       const float weighted = weights[i] * level;
       sum_l += weighted;
@@ -279,7 +273,7 @@ class SignedGroups : public Groups<Shape> {
   static float inverse_of(float d) noexcept { return d != 0 ? 1 / d : 0; }
   static float level(float value) noexcept {
     if constexpr (kIq4) return codebooks::kIq4Levels[nearest_iq4(value)];
-    return round_even(std::min(kHalf - 1, std::max(-kHalf, value)));  // in this order NaN gives the lowest
+    return round_even(within(value, -kHalf, kHalf - 1));
   }
 
   float fit_group(std::size_t slot) const noexcept {

@@ -314,5 +314,11 @@ TEST(QuantizeRowsInt8, what_is_not_finite_is_named_wherever_it_stands) {
   });
 }
 
+TEST(Int8Product, only_one_family_of_instruction_sets_is_quick) {
+  test::for_every_target([](const std::string& target) {
+    EXPECT_TRUE(!int8_products_are_quick() || target.starts_with("AVX3")) << target;
+  });
+}
+
 }  // namespace
 }  // namespace llmq
