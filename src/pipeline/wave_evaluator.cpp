@@ -40,8 +40,7 @@ bool all_finite(std::span<const float> values) {
       "for it");
 }
 
-/// Whether all matrices of a layer are quantized: what split products lose is then next to nothing beside
-/// what quantization did.
+/// Whether all matrices of a layer are quantized.
 bool all_in_blocks(const ModelSource& source, std::uint32_t layer) {
   bool some = false;
   for (const ModelTensor& tensor : source.tensors()) {
@@ -50,6 +49,12 @@ bool all_in_blocks(const ModelSource& source, std::uint32_t layer) {
     some = true;
   }
   return some;
+}
+
+/// What split products lose is next to nothing beside what quantization did to a layer. The layer alone
+/// decides, whichever side of a comparison it is on: a file does not diverge from itself.
+Products products_of(const ModelSource& source, std::uint32_t layer) {
+  return int8_products_are_quick() && all_in_blocks(source, layer) ? Products::split : Products::f32;
 }
 
 void run_head(const Walker& walker, const LayerWeights& head, std::span<const float> states,
@@ -142,18 +147,17 @@ void WaveEvaluator::advance(Walker& walker, std::uint32_t layer, const LayerWeig
 /// Those that differ here first, while the original's states are those before the layer; one layer's weights
 /// are resident at a time.
 void WaveEvaluator::run_layer(std::uint32_t layer, const std::vector<std::uint64_t>& wave) {
-  const auto load = [layer](Walker& walker, Products products) {
+  const auto load = [layer](Walker& walker) {
     const Stopwatch watch(walker);
-    return walker.pass->load_layer(layer, walker.loader, walker.codes, products);
+    return walker.pass->load_layer(layer, walker.loader, walker.codes, products_of(walker.source, layer));
   };
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     if (!candidates_[i].differs_in_layer(layer)) continue;
     Walker& walker = *walkers_[i];
     if (walker.states.empty()) walker.states = original_.states;
-    const bool split = int8_products_are_quick() && all_in_blocks(walker.source, layer);
-    advance(walker, layer, *load(walker, split ? Products::split : Products::f32), wave, false);
+    advance(walker, layer, *load(walker), wave, false);
   }
-  const auto weights = load(original_, Products::f32);
+  const auto weights = load(original_);
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     if (!candidates_[i].differs_in_layer(layer) && !walkers_[i]->states.empty())
       advance(*walkers_[i], layer, *weights, wave, false);
