@@ -61,13 +61,13 @@ using ShapeIQ2_XS =
                    codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3, 40>;
 using ShapeIQ2_S =
     MagnitudeShape<blocks::IQ2_S, 8, 16, SignCode::all, 8, &codebooks::iq2_s, &codebooks::iq2_s_halves,
-                   codebooks::kIq2Levels, PlainWeight::one, 2, 2, 50>;
+                   codebooks::kIq2Levels, PlainWeight::one, 4, 2, 50>;
 using ShapeIQ3_XXS =
     MagnitudeShape<blocks::IQ3_XXS, 4, 32, SignCode::even, 4, &codebooks::iq3_xxs, &codebooks::iq3_xxs_halves,
                    codebooks::kIq3XxsLevels, PlainWeight::one, 2, 3, 40>;
 using ShapeIQ3_S =
     MagnitudeShape<blocks::IQ3_S, 4, 32, SignCode::all, 1, &codebooks::iq3_s, &codebooks::iq3_s_halves,
-                   codebooks::kIq3SLevels, PlainWeight::one, 2, 2, 40>;
+                   codebooks::kIq3SLevels, PlainWeight::as_even_importance, 4, 2, 40>;
 
 // IQ1_*: values -1, 0, 1, all shifted by an eighth one way or the other.
 template <class BlockType, std::size_t Group, std::size_t Shift, PlainWeight Plain>
