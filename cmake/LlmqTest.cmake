@@ -31,5 +31,5 @@ function(llmq_add_unit_test NAME)
   target_compile_options(test_${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)  # quick to compile; what they test is as ever
   add_test(NAME unit.${NAME} COMMAND test_${NAME})
   set_tests_properties(unit.${NAME} PROPERTIES LABELS unit ENVIRONMENT "${LLMQ_MPI_ENVIRONMENT}")
-  llmq_set_timeout(unit.${NAME} 300)
+  llmq_set_timeout(unit.${NAME} 600)
 endfunction()
