@@ -41,6 +41,7 @@ struct MagnitudeShape {
   static constexpr int kScaleTop = 15;
   static constexpr auto kLevels = LevelTable;
   static constexpr std::size_t kHalves = LevelTable.size() == 3 ? 81 : 64;  ///< patterns of half a cell
+  /// The spread of IQ2_S and IQ3_S is twice the reference's, by KL divergence (bench/RESULTS.md).
   static constexpr Objective kObjective{Plain, Spread::super_block, static_cast<float>(SpreadFactor)};
   /// In each every group tries the scales beside its own, then the unit is refitted.
   static constexpr int kSweeps = Sweeps;
