@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -19,23 +20,32 @@ constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr int kMaxDepth = 4;  // a valid header has 3
 constexpr std::size_t kMaxDims = 8;
+constexpr const char* kMetadata = "__metadata__";
 
 class HeaderParser {
  public:
   HeaderParser(const File& file, std::uint64_t data_start, std::uint64_t data_bytes)
       : path_(file.path().string()), data_start_(data_start), data_bytes_(data_bytes) {}
 
-  std::vector<SafetensorsTensor> parse(const json& document) {
+  std::vector<SafetensorsTensor> read_tensors(const json& document) const {
     std::vector<SafetensorsTensor> tensors;
     for (const auto& [name, entry] : document.items()) {
-      if (name == "__metadata__") {
-        check_metadata(entry);
-      } else {
-        tensors.push_back(parse_tensor(name, entry));
-      }
+      if (name != kMetadata) tensors.push_back(parse_tensor(name, entry));
     }
     check_coverage(tensors);
     return tensors;
+  }
+
+  SafetensorsMetadata read_metadata(const json& document) const {
+    SafetensorsMetadata metadata;
+    const auto entry = document.find(kMetadata);
+    if (entry == document.end()) return metadata;
+    if (!entry->is_object()) fail("__metadata__ must be an object");
+    for (const auto& [key, value] : entry->items()) {
+      if (!value.is_string()) fail(fmt::format("__metadata__.{} must be a string", key));
+      metadata[key] = value.get<std::string>();
+    }
+    return metadata;
   }
 
   [[noreturn]] void fail(std::string reason) const {
@@ -44,13 +54,6 @@ class HeaderParser {
   }
 
  private:
-  void check_metadata(const json& entry) const {
-    if (!entry.is_object()) fail("__metadata__ must be an object");
-    for (const auto& [key, value] : entry.items()) {
-      if (!value.is_string()) fail(fmt::format("__metadata__.{} must be a string", key));
-    }
-  }
-
   static std::optional<DType> dtype_from_name(std::string_view name) {
     for (int i = 0; i <= static_cast<int>(DType::F8_E4M3); ++i) {
       if (dtype_name(static_cast<DType>(i)) == name) return static_cast<DType>(i);
@@ -128,9 +131,13 @@ class HeaderParser {
   std::uint64_t data_bytes_;
 };
 
-}  // namespace
+/// The header and where the data begin.
+struct Header {
+  json document;
+  std::uint64_t data_start = 0;
+};
 
-std::vector<SafetensorsTensor> read_safetensors_header(const File& file) {
+Header read_header(const File& file) {
   const std::uint64_t size = file.size();
   const HeaderParser outer(file, 0, 0);
   if (size < kLengthBytes) outer.fail("shorter than its 8-byte length field");
@@ -142,9 +149,23 @@ std::vector<SafetensorsTensor> read_safetensors_header(const File& file) {
   std::string text(length, '\0');
   file.read_at(std::as_writable_bytes(std::span(text)), kLengthBytes);
   if (text.empty() || text.front() != '{') outer.fail("header does not begin with \"{\"");
-  const json document = parse_json_strict(text, file.path().string(), ExitCode::validation, kMaxDepth);
+  json document = parse_json_strict(text, file.path().string(), ExitCode::validation, kMaxDepth);
   if (!document.is_object()) outer.fail("header is not a JSON object");
-  return HeaderParser(file, kLengthBytes + length, size - kLengthBytes - length).parse(document);
+  return {std::move(document), kLengthBytes + length};
+}
+
+}  // namespace
+
+std::vector<SafetensorsTensor> read_safetensors_header(const File& file) {
+  const Header header = read_header(file);
+  const HeaderParser parser(file, header.data_start, file.size() - header.data_start);
+  (void)parser.read_metadata(header.document);  // checked, not used
+  return parser.read_tensors(header.document);
+}
+
+SafetensorsMetadata read_safetensors_metadata(const File& file) {
+  const Header header = read_header(file);
+  return HeaderParser(file, header.data_start, 0).read_metadata(header.document);
 }
 
 }  // namespace llmq

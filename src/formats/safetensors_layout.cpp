@@ -56,8 +56,9 @@ std::vector<std::vector<std::size_t>> deal_out(const std::vector<SafetensorsEntr
 
 /// Sets places relative to the data; they move by the head's length once that is known.
 std::string make_head(const std::vector<SafetensorsEntry>& entries, const std::vector<std::size_t>& shard,
-                      std::vector<SafetensorsPlace>& places, std::uint64_t& data_bytes) {
-  Json header = {{"__metadata__", {{"format", "pt"}}}};
+                      const SafetensorsMetadata& metadata, std::vector<SafetensorsPlace>& places,
+                      std::uint64_t& data_bytes) {
+  Json header = {{"__metadata__", metadata}};
   data_bytes = 0;
   for (const std::size_t index : shard) {
     const SafetensorsEntry& entry = entries[index];
@@ -90,7 +91,8 @@ std::string make_index(const std::vector<SafetensorsEntry>& entries, const Safet
 
 }  // namespace
 
-SafetensorsLayout plan_safetensors(const std::vector<SafetensorsEntry>& entries, std::uint64_t shard_bytes) {
+SafetensorsLayout plan_safetensors(const std::vector<SafetensorsEntry>& entries, std::uint64_t shard_bytes,
+                                   const SafetensorsMetadata& metadata) {
   if (entries.empty()) throw InternalError("no tensors to write");
   check_names(entries);
   const auto shards = deal_out(entries, shard_bytes);
@@ -102,7 +104,7 @@ SafetensorsLayout plan_safetensors(const std::vector<SafetensorsEntry>& entries,
     shard.file_name = shards.size() == 1
                           ? "model.safetensors"
                           : fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
-    shard.head = make_head(entries, shards[s], layout.places, data_bytes);
+    shard.head = make_head(entries, shards[s], metadata, layout.places, data_bytes);
     shard.file_bytes = shard.head.size() + data_bytes;
     for (const std::size_t index : shards[s]) {
       layout.places[index].shard = s;

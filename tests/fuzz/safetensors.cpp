@@ -16,5 +16,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       checkpoint.read(tensor, 0, bytes);
     }
     (void)checkpoint.fingerprint();
+    for (const llmq::File& shard : checkpoint.shards()) (void)llmq::read_safetensors_metadata(shard);
   });
 }

@@ -25,6 +25,13 @@ struct SafetensorsTensor {
   std::size_t shard = 0;  ///< index into shards()
 };
 
+/// What a header says of the file as a whole.
+using SafetensorsMetadata = std::map<std::string, std::string>;
+
+/// Metadata of an open file; none is an empty map. What the header says of tensors is not looked at, so that
+/// a file cut short still tells what it was. @throws FormatError(validation) without a header.
+SafetensorsMetadata read_safetensors_metadata(const File& file);
+
 /// All tensors of a checkpoint directory (or of one .safetensors file), opened read-only.
 class SafetensorsCheckpoint {
  public:

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "llmq/core/dtype.hpp"
+#include "llmq/formats/safetensors.hpp"
 
 namespace llmq {
 
@@ -39,7 +40,9 @@ struct SafetensorsLayout {
 
 /// Entries keep their order; a shard is closed before its data exceed `shard_bytes`, but holds at least one
 /// tensor. In a shard tensors stand by falling size of their numbers, then in order, so that each is aligned.
+/// @param metadata  of every file; "format" = "pt" is what other readers of weights ask for
 /// @throws Error(validation) for equal or empty names and sizes that overflow, InternalError for no entries.
-SafetensorsLayout plan_safetensors(const std::vector<SafetensorsEntry>& entries, std::uint64_t shard_bytes);
+SafetensorsLayout plan_safetensors(const std::vector<SafetensorsEntry>& entries, std::uint64_t shard_bytes,
+                                   const SafetensorsMetadata& metadata = {{"format", "pt"}});
 
 }  // namespace llmq

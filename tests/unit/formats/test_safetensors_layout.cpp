@@ -79,6 +79,20 @@ TEST(SafetensorsLayout, one_file_and_shards_are_read_back) {
   EXPECT_EQ(plan_safetensors(entries, 1 << 20).shards[0].file_name, "model.safetensors");
 }
 
+TEST(SafetensorsLayout, metadata_are_read_back_also_from_a_file_cut_short) {
+  const ScratchDirectory scratch;
+  const SafetensorsMetadata metadata = {{"format", "of a test"}, {"chunks", "7"}};
+  const SafetensorsLayout layout = plan_safetensors(some_entries(), 1 << 20, metadata);
+  write(layout, scratch.path());
+  EXPECT_EQ(read_safetensors_metadata(File(scratch / "model.safetensors", File::Mode::read)), metadata);
+  write_file_atomically(scratch / "cut", layout.shards.front().head);
+  EXPECT_EQ(read_safetensors_metadata(File(scratch / "cut", File::Mode::read)), metadata);
+  write_file_atomically(scratch / "no header", layout.shards.front().head.substr(0, 30));
+  EXPECT_THROW(read_safetensors_metadata(File(scratch / "no header", File::Mode::read)), FormatError);
+  write_file_atomically(scratch / "none", std::string("\2\0\0\0\0\0\0\0{}", 10));
+  EXPECT_TRUE(read_safetensors_metadata(File(scratch / "none", File::Mode::read)).empty());
+}
+
 TEST(SafetensorsLayout, refuses_what_cannot_be_written) {
   EXPECT_THROW(plan_safetensors({{"a", DType::I8, {1}}, {"a", DType::I8, {1}}}, 100), Error);
   EXPECT_THROW(plan_safetensors({{"", DType::I8, {1}}}, 100), Error);
