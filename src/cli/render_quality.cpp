@@ -20,9 +20,13 @@ std::string or_dash(const std::optional<double>& value) {
   return value ? fmt::format("{:.3e}", *value) : std::string("-");
 }
 
-/// How much of the original pass a candidate took.
+/// What the passes took; of a candidate how much of the original's, where that was run.
 std::string pass_words(const PassSeconds& passes, std::size_t candidates) {
   const double each = passes.candidates / static_cast<double>(candidates);
+  if (passes.from_base) {
+    return fmt::format("original read from its base, its output matrix {:.1f} s of CPU, {} {:.1f} s",
+                       passes.original, candidates == 1 ? "candidate" : "each candidate", each);
+  }
   return fmt::format("original {:.1f} s of CPU, {} {:.1f} s ({:.2f} of it)", passes.original,
                      candidates == 1 ? "candidate" : "each candidate", each,
                      passes.original > 0 ? each / passes.original : 0);

@@ -19,6 +19,7 @@
 #include "llmq/quant/type_policy.hpp"
 
 #include "pipeline/content_hash.hpp"
+#include "pipeline/evaluation_base.hpp"
 #include "pipeline/quality_errors.hpp"
 #include "pipeline/quality_evaluate.hpp"
 #include "pipeline/quality_reuse.hpp"
@@ -150,25 +151,62 @@ QualityResult describe_candidate(const Evaluation& evaluation, std::size_t index
   return result;
 }
 
+/// Collective: what --base names; null without it.
+/// @param original_hash  rank 0's counts
+std::unique_ptr<EvaluationBase> open_base(const StageContext& context, const Evaluation& evaluation,
+                                          const fs::path& path, const std::string& original_hash) {
+  if (path.empty()) return nullptr;
+  return std::make_unique<EvaluationBase>(context, path, *evaluation.original, evaluation.samples,
+                                          original_hash);
+}
+
+/// What a pass gives beside scores.
+struct Pass {
+  PassSeconds seconds;          ///< on rank 0
+  ColumnImportance importance;  ///< if it was asked for
+};
+
 /// Collective: the figures made of scores, on rank 0.
-PassSeconds evaluate(const StageContext& context, const Evaluation& evaluation,
-                     std::vector<QualityResult>& results, std::vector<LayerStatistics>* statistics) {
+/// @param base  null: none
+Pass evaluate(const StageContext& context, const Evaluation& evaluation, std::vector<QualityResult>& results,
+              EvaluationBase* base, bool with_importance) {
   context.log.status("Computing quality metrics...");
   std::vector<Candidate> models;
   for (std::size_t i = 0; i < results.size(); ++i)
     models.push_back({evaluation.candidates[i].get(), std::nullopt, evaluation.paths[i].string()});
   const std::vector<std::uint8_t> ends = sentence_ends(*evaluation.tokenizer);
+  const bool reads = base != nullptr && base->complete();
+  const bool makes = base != nullptr && !reads;
+  std::vector<LayerStatistics> statistics;
+  const bool gathers = makes || (with_importance && !reads);
   const EvaluationScores scores =
-      evaluate_candidates(context, evaluation.samples, *evaluation.original, models, {{}, ends, statistics});
-  if (!context.comm.is_root()) return {};
+      evaluate_candidates(context, evaluation.samples, *evaluation.original, models,
+                          {{}, ends, gathers ? &statistics : nullptr, base});
+  Pass pass;
+  if (gathers) pass.importance = share_importance(context.comm, evaluation.original->spec(), statistics);
+  if (makes) base->finish(pass.importance);
+  if (reads && with_importance) {
+    context.comm.together("read the importance of columns", [&] { pass.importance = base->importance(); });
+  }
+  if (!context.comm.is_root()) return pass;
   for (std::size_t i = 0; i < results.size(); ++i) {
     const CandidateScores& found = scores.candidates[i];
     results[i].metrics = found.summary.metrics();
     results[i].positions = found.summary.along_positions(evaluation.samples.ctx);
     results[i].sentences = describe_sentences(*evaluation.tokenizer, evaluation.samples, found.worst);
   }
-  return {1e-9 * static_cast<double>(scores.cost.original_nanoseconds),
-          1e-9 * static_cast<double>(scores.cost.candidate_nanoseconds)};
+  pass.seconds = {1e-9 * static_cast<double>(scores.cost.original_nanoseconds),
+                  1e-9 * static_cast<double>(scores.cost.candidate_nanoseconds), reads};
+  return pass;
+}
+
+/// Collective; complete on rank 0, which alone reads the files.
+std::string hash_original(const StageContext& context, const Evaluation& evaluation, const fs::path& path) {
+  std::string hash;
+  context.comm.together("hash the original", [&] {
+    if (context.comm.is_root()) hash = "sha256:" + hash_model(*evaluation.original, path);
+  });
+  return hash;
 }
 
 /// Collective; complete on rank 0, which alone reads the files.
@@ -227,11 +265,11 @@ QualityResult run_quality(const StageContext& context, const QualityOptions& opt
   std::vector<QualityResult> results = {describe_candidate(evaluation, 0, options.original)};
   QualityResult& result = results.front();
   result.identity = identity;
-  std::vector<LayerStatistics> statistics;
-  result.passes = evaluate(context, evaluation, results, options.include_layers ? &statistics : nullptr);
+  const auto base = open_base(context, evaluation, options.base, identity.original_hash);
+  const Pass pass = evaluate(context, evaluation, results, base.get(), options.include_layers);
+  result.passes = pass.seconds;
   if (options.include_layers) {
-    compare_weights(context, *evaluation.original, *evaluation.candidates[0],
-                    share_importance(context.comm, evaluation.original->spec(), statistics),
+    compare_weights(context, *evaluation.original, *evaluation.candidates[0], pass.importance,
                     result.tensor_errors, result.layer_errors);
   }
   if (options.coherence) {
@@ -256,16 +294,16 @@ CompareResult run_compare(const StageContext& context, const CompareOptions& opt
   result.metrics = options.metrics;
   for (std::size_t i = 0; i < options.quantized.size(); ++i)
     result.candidates.push_back(describe_candidate(evaluation, i, options.original));
-  std::vector<LayerStatistics> statistics;
-  const bool layers = options.include_layers;
-  if (options.metrics.need_pass())
-    result.passes = evaluate(context, evaluation, result.candidates, layers ? &statistics : nullptr);
-  if (layers) {
-    ColumnImportance importance;
-    if (!statistics.empty())
-      importance = share_importance(context.comm, evaluation.original->spec(), statistics);
+  Pass pass;
+  if (options.metrics.need_pass()) {
+    const std::string hash = options.base.empty() ? "" : hash_original(context, evaluation, options.original);
+    const auto base = open_base(context, evaluation, options.base, hash);
+    pass = evaluate(context, evaluation, result.candidates, base.get(), options.include_layers);
+  }
+  result.passes = pass.seconds;
+  if (options.include_layers) {
     for (std::size_t i = 0; i < result.candidates.size(); ++i) {
-      compare_weights(context, *evaluation.original, *evaluation.candidates[i], importance,
+      compare_weights(context, *evaluation.original, *evaluation.candidates[i], pass.importance,
                       result.candidates[i].tensor_errors, result.candidates[i].layer_errors);
     }
   }

@@ -56,17 +56,16 @@ Findings evaluate_mine(const StageContext& context, const SampleSet& samples, co
   const WavePlan plan = plan_waves(demand, candidates.size(), context.memory_limit_bytes);
   if (plan.candidates == 0) require_memory(context, wave_bytes(demand, 1), "the quality plan");
   if (plan.candidates < candidates.size()) {
-    context.log.status(
-        fmt::format("Note: memory holds {} of {} candidates at once; the original runs again "
-                    "for the others",
-                    plan.candidates, candidates.size()));
+    context.log.status(fmt::format(
+        "Note: memory holds {} of {} candidates at once; the original {} for the others", plan.candidates,
+        candidates.size(), extras.base != nullptr ? "is read from its base" : "runs again"));
   }
   Findings found;
   const double all = static_cast<double>(candidates.size() * mine.size());
   for (std::size_t first = 0; first < candidates.size(); first += plan.candidates) {
     const auto group = candidates.subspan(first, std::min(plan.candidates, candidates.size() - first));
     WaveEvaluator evaluator(context, samples, original, group, extras.sentence_ends,
-                            first == 0 ? extras.statistics : nullptr);
+                            first == 0 ? extras.statistics : nullptr, extras.base);
     for (std::size_t begin = 0; begin < mine.size(); begin += plan.samples) {
       const std::size_t end = std::min(mine.size(), begin + plan.samples);
       const std::vector<std::uint64_t> wave(mine.begin() + static_cast<std::ptrdiff_t>(begin),

@@ -82,11 +82,16 @@ struct EvaluationScores {
   PassCost cost;
 };
 
+class EvaluationBase;
+
 struct EvaluationExtras {
   std::function<void(double)> progress;  ///< told this rank's share of work done; none: a bar of its own
   std::span<const std::uint8_t>
       sentence_ends;  ///< by token id: 1 ends a sentence; empty: no sentences wanted
   std::vector<LayerStatistics>* statistics = nullptr;  ///< becomes those of the original's inputs, on rank 0
+  /// Where the original's final states are read, or written while it runs. Candidates then differ everywhere,
+  /// and there are no statistics of a complete one: its layers are not run.
+  EvaluationBase* base = nullptr;
 };
 
 /// Collective. Scores of all positions, by candidate; filled on rank 0 only. The original runs once for all

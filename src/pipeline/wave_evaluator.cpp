@@ -10,6 +10,7 @@
 #include "llmq/core/parallel.hpp"
 #include "llmq/core/thread_clock.hpp"
 #include "llmq/pipeline/interrupt.hpp"
+#include "llmq/quant/int8_product.hpp"
 
 namespace llmq {
 namespace {
@@ -57,6 +58,7 @@ Products products_of(const ModelSource& source, std::uint32_t layer) {
   return int8_products_are_quick() && all_in_blocks(source, layer) ? Products::split : Products::f32;
 }
 
+/// @param states  [positions, hidden_size]
 void run_head(const Walker& walker, const LayerWeights& head, std::span<const float> states,
               std::size_t first, std::size_t rows, std::vector<float>& logits) {
   const ModelSpec& spec = walker.source.spec();
@@ -76,13 +78,14 @@ Walker::Walker(const ModelSource& model, std::string called)
 WaveEvaluator::WaveEvaluator(const StageContext& context, const SampleSet& samples,
                              const ModelSource& original, std::span<const Candidate> candidates,
                              std::span<const std::uint8_t> sentence_ends,
-                             std::vector<LayerStatistics>* statistics)
+                             std::vector<LayerStatistics>* statistics, EvaluationBase* base)
     : context_(context),
       samples_(samples),
       original_(original, "the original"),
       candidates_(candidates),
       sentence_ends_(sentence_ends),
       statistics_(statistics),
+      base_(base),
       thread_statistics_(original.spec(), ImportanceMethod::activation,
                          statistics == nullptr ? 0 : context.threads),
       gathered_(candidates.size()) {
@@ -91,7 +94,9 @@ WaveEvaluator::WaveEvaluator(const StageContext& context, const SampleSet& sampl
 }
 
 void WaveEvaluator::run(const std::vector<std::uint64_t>& wave, const std::function<void(double)>& progress) {
-  embed(original_, wave);
+  original_runs_ =
+      base_ == nullptr || !base_->holds(wave.front());  // a wave is there as a whole or not at all
+  if (original_runs_) embed(original_, wave);
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     walkers_[i]->states.clear();
     if (candidates_[i].differs_in_embedding()) embed(*walkers_[i], wave);
@@ -157,6 +162,7 @@ void WaveEvaluator::run_layer(std::uint32_t layer, const std::vector<std::uint64
     if (walker.states.empty()) walker.states = original_.states;
     advance(walker, layer, *load(walker), wave, false);
   }
+  if (!original_runs_) return;
   const auto weights = load(original_);
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     if (!candidates_[i].differs_in_layer(layer) && !walkers_[i]->states.empty())
@@ -188,11 +194,29 @@ void WaveEvaluator::score(const std::vector<std::uint64_t>& wave) {
   });
 }
 
+/// The original's at the scored positions, in `stored` if they are read.
+std::span<const float> WaveEvaluator::original_states(std::uint64_t sample, std::vector<float>& stored) {
+  const Stopwatch watch(original_);
+  if (!original_runs_) {
+    stored.resize(base_->chunk_values());
+    base_->read(sample, stored);
+    return stored;
+  }
+  const ScoredRange range = scored_range(samples_.ctx);
+  const std::size_t hidden = original_.source.spec().hidden_size;
+  const auto states = std::span<const float>(original_.states.at(sample))
+                          .subspan(range.begin * hidden, range.size() * hidden);
+  if (base_ != nullptr) base_->write(sample, states);
+  return states;
+}
+
 /// One vector a candidate. The original's exponentials are made once for all of them.
 std::vector<std::vector<PositionScore>> WaveEvaluator::score_sample(
     std::uint64_t sample, const LayerWeights& head,
     std::span<const std::unique_ptr<LayerWeights>> own_heads) {
   const ScoredRange range = scored_range(samples_.ctx);
+  std::vector<float> stored;
+  const std::span<const float> states = original_states(sample, stored);
   const std::vector<TokenId>& tokens = samples_.samples[sample];
   const std::size_t vocab = original_.source.spec().vocab_size;
   std::vector<std::vector<PositionScore>> scores(walkers_.size());
@@ -203,7 +227,7 @@ std::vector<std::vector<PositionScore>> WaveEvaluator::score_sample(
     originals.clear();
     {
       const Stopwatch watch(original_);
-      run_head(original_, head, original_.states.at(sample), begin, rows, masses);
+      run_head(original_, head, states, begin - range.begin, rows, masses);
       for (std::size_t row = 0; row < rows; ++row) {
         originals.push_back(
             take_original(std::span(masses).subspan(row * vocab, vocab), tokens[begin + row + 1]));

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "pipeline/evaluation_base.hpp"
 #include "pipeline/layer_statistics.hpp"
 #include "pipeline/quality_evaluate.hpp"
 #include "pipeline/thread_statistics.hpp"
@@ -36,9 +37,10 @@ struct Walker {
 class WaveEvaluator {
  public:
   /// @param statistics  by layer, of the original's matmul inputs; null: not gathered
+  /// @param base  gives the original's final states of samples it holds, is given those of others; null: none
   WaveEvaluator(const StageContext& context, const SampleSet& samples, const ModelSource& original,
                 std::span<const Candidate> candidates, std::span<const std::uint8_t> sentence_ends,
-                std::vector<LayerStatistics>* statistics);
+                std::vector<LayerStatistics>* statistics, EvaluationBase* base);
 
   /// Adds the scores of a wave to what was gathered.
   void run(const std::vector<std::uint64_t>& wave, const std::function<void(double)>& progress);
@@ -53,6 +55,7 @@ class WaveEvaluator {
                const std::vector<std::uint64_t>& wave, bool watched);
   void run_layer(std::uint32_t layer, const std::vector<std::uint64_t>& wave);
   void score(const std::vector<std::uint64_t>& wave);
+  std::span<const float> original_states(std::uint64_t sample, std::vector<float>& stored);
   std::vector<std::vector<PositionScore>> score_sample(
       std::uint64_t sample, const LayerWeights& head,
       std::span<const std::unique_ptr<LayerWeights>> own_heads);
@@ -64,6 +67,8 @@ class WaveEvaluator {
   std::vector<std::unique_ptr<Walker>> walkers_;  ///< of the candidates
   std::span<const std::uint8_t> sentence_ends_;
   std::vector<LayerStatistics>* statistics_;
+  EvaluationBase* base_;
+  bool original_runs_ = true;  ///< in this wave; false: its states are in the base
   ThreadStatistics thread_statistics_;
   std::mutex mutex_;
   std::vector<CandidateScores> gathered_;

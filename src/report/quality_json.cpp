@@ -93,7 +93,9 @@ Json identity_json(const QualityIdentity& identity) {
 }
 
 Json passes_json(const PassSeconds& passes) {
-  return {{"original_cpu_seconds", passes.original}, {"candidates_cpu_seconds", passes.candidates}};
+  return {{"original_cpu_seconds", passes.original},
+          {"candidates_cpu_seconds", passes.candidates},
+          {"original_from_base", passes.from_base}};
 }
 
 }  // namespace

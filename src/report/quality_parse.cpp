@@ -94,8 +94,9 @@ QualityResult parse_quality_report(std::string_view text, const std::string& pat
   result.coherence_score = number_or_none(document.at("coherence_score"));
   result.timestamp = document.at("timestamp");
   result.seconds = document.at("duration_seconds");
-  result.passes = {document.at("passes").at("original_cpu_seconds"),
-                   document.at("passes").at("candidates_cpu_seconds")};
+  const json& passes = document.at("passes");
+  result.passes = {passes.at("original_cpu_seconds"), passes.at("candidates_cpu_seconds"),
+                   passes.value("original_from_base", false)};
   return result;
 }
 

@@ -18,6 +18,9 @@ struct EvaluationOptions {
   std::optional<std::filesystem::path> text;  ///< none: the built-in evaluation text
   std::uint64_t chunks = 256;                 ///< at most; what the text gives is used
   std::uint64_t ctx = 512;                    ///< tokens a chunk
+  /// File of the original's final states (docs/formats/evaluation-base.md): read where it is of the same
+  /// model and samples, else made. Changes no figure. Empty: none.
+  std::filesystem::path base;
 };
 
 struct QualityOptions : EvaluationOptions {
@@ -38,7 +41,8 @@ struct CompareOptions : EvaluationOptions {
 /// Beside the file: "out/model-Q4_K_M.gguf" -> "out/model-Q4_K_M.qreport".
 std::filesystem::path quality_report_path(const std::filesystem::path& quantized);
 
-/// Collective. The result is complete on rank 0. @throws Error with the contract's codes.
+/// Collective. The result is complete on rank 0; a base is there when this returns, except where the report
+/// is reused. @throws Error with the contract's codes.
 QualityResult run_quality(const StageContext& context, const QualityOptions& options);
 /// Collective. The same figures as run_quality gives for each candidate; the original runs once for as many
 /// candidates as fit into memory. The result is complete on rank 0. @throws Error with the contract's codes.

@@ -71,7 +71,8 @@ struct QualityIdentity {
 /// CPU time of all ranks and threads on the models: reading, decoding, computing.
 struct PassSeconds {
   double original = 0;
-  double candidates = 0;  ///< of all that went through together
+  double candidates = 0;   ///< of all that went through together
+  bool from_base = false;  ///< the original's states were read, not computed: it has only its output matrix
 };
 
 struct QualityResult {
