@@ -25,11 +25,18 @@ void warn_above_threshold(const QualityResult& result, const std::string& of, Lo
                        result.metrics.perplexity_delta_pct, threshold));
 }
 
-/// Before hours of work: can the report be written, and is it none of the inputs?
-void check_report_place(const fs::path& output, const fs::path& original, std::vector<fs::path> inputs) {
+/// Before hours of work: can the report be written, and is it none of the inputs and not the base?
+void check_report_place(const fs::path& output, const fs::path& original, std::vector<fs::path> inputs,
+                        const fs::path& base) {
   if (output.empty()) return;
   inputs.push_back(original);
   require_output_place(output, inputs, "--output");
+  const auto place = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
+  if (!base.empty() && place(base) == place(output)) {  // neither has to be there yet
+    throw Error(ExitCode::invalid_arguments,
+                fmt::format("{}: --output and --base are the same file", output.string()),
+                "Choose another --base");
+  }
 }
 
 /// The page shows where the errors are, whether or not the command was to list them.
@@ -64,7 +71,8 @@ QualityResult run_quality_report(const StageContext& context, const Invocation& 
   const fs::path output = invocation.quality_output;
   options.include_layers = options.include_layers || is_page(output);
   context.comm.together("check the report", [&] {
-    if (context.comm.is_root()) check_report_place(output, options.original, {options.quantized});
+    if (context.comm.is_root())
+      check_report_place(output, options.original, {options.quantized}, options.base);
   });
   QualityResult result = run_quality(context, options);
   context.comm.together("write the report", [&] {
@@ -81,7 +89,7 @@ CompareResult run_quality_compare(const StageContext& context, const Invocation&
   const fs::path output = invocation.compare_output;
   options.include_layers = is_page(output);
   context.comm.together("check the report", [&] {
-    if (context.comm.is_root()) check_report_place(output, options.original, options.quantized);
+    if (context.comm.is_root()) check_report_place(output, options.original, options.quantized, options.base);
   });
   CompareResult result = run_compare(context, options);
   context.comm.together("write the report", [&] {

@@ -8,7 +8,7 @@
 
 namespace llmq::cli {
 
-void EvaluationTextParser::add_options(CLI::App& command, std::uint64_t& ctx) {
+void EvaluationTextParser::add_options(CLI::App& command, EvaluationOptions& options) {
   command
       .add_option("--calibration-data", calibration_data_,
                   "Text: .txt, .json or .jsonl (default: built-in evaluation text)")
@@ -18,12 +18,16 @@ void EvaluationTextParser::add_options(CLI::App& command, std::uint64_t& ctx) {
       ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
   command.add_option("--chunks", chunks_, "Another name of --calibration-samples")
       ->check(CLI::Range(std::uint64_t{1}, kMaxSamples));
-  command.add_option("--ctx", ctx, "Tokens per chunk")
+  command.add_option("--ctx", options.ctx, "Tokens per chunk")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t{4}, kMaxCtx));
+  command
+      .add_option("--base", options.base,
+                  "Keep the original's final states in this file, and read them where it is there")
+      ->type_name(kFileValue);
 }
 
-void EvaluationTextParser::apply(std::optional<std::filesystem::path>& text, std::uint64_t& chunks) const {
+void EvaluationTextParser::apply(EvaluationOptions& options) const {
   if (!text_.empty() && !calibration_data_.empty()) {
     throw Error(ExitCode::invalid_arguments, "--text and --calibration-data are the same option",
                 "Give one of them");
@@ -32,9 +36,9 @@ void EvaluationTextParser::apply(std::optional<std::filesystem::path>& text, std
     throw Error(ExitCode::invalid_arguments, "--chunks and --calibration-samples are the same option",
                 "Give one of them");
   }
-  if (!text_.empty()) text = text_;
-  if (!calibration_data_.empty()) text = calibration_data_;
-  chunks = chunks_.value_or(calibration_samples_.value_or(chunks));
+  if (!text_.empty()) options.text = text_;
+  if (!calibration_data_.empty()) options.text = calibration_data_;
+  options.chunks = chunks_.value_or(calibration_samples_.value_or(options.chunks));
 }
 
 void require_report_extension(const std::string& output) {

@@ -1,10 +1,12 @@
-// The text options that both quality commands take, under both of their names.
+// What both quality commands take of the text and the original's pass; text options have two names each.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <optional>
 #include <string>
+
+#include "llmq/pipeline/quality.hpp"
 
 #include "cli/options/command_parser.hpp"
 
@@ -12,10 +14,10 @@ namespace llmq::cli {
 
 class EvaluationTextParser {
  public:
-  void add_options(CLI::App& command, std::uint64_t& ctx);
+  void add_options(CLI::App& command, EvaluationOptions& options);
   /// Leaves what was not typed as it is. @throws Error(invalid_arguments) when both names of an option were
   /// typed.
-  void apply(std::optional<std::filesystem::path>& text, std::uint64_t& chunks) const;
+  void apply(EvaluationOptions& options) const;
 
  private:
   std::string text_;

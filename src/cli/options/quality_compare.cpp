@@ -74,7 +74,7 @@ void QualityCompareParser::add_options(Invocation& invocation) {
   app()
       .add_option("--metrics", metrics_, "Some of perplexity,size,bpw,kld (default: all)")
       ->type_name("METRIC,...");
-  text_.add_options(app(), options.ctx);
+  text_.add_options(app(), options);
   app()
       .add_option("-o,--output", invocation.compare_output,
                   "Also write the comparison to this .json, .qreport, .csv or .html file")
@@ -83,7 +83,7 @@ void QualityCompareParser::add_options(Invocation& invocation) {
 
 void QualityCompareParser::finish(Invocation& invocation) const {
   invocation.command = Command::quality_compare;
-  text_.apply(invocation.compare.text, invocation.compare.chunks);
+  text_.apply(invocation.compare);
   invocation.compare.metrics = chosen_metrics(metrics_);
   require_report_extension(invocation.compare_output);
 }

@@ -25,6 +25,7 @@ QualityReportParser::QualityReportParser(CommandTree tree)
       "  llm-quantize quality report ./Llama-3.2-1B Llama-3.2-1B-Q4_K_M.gguf\n"
       "  llm-quantize quality report ./Llama-3.2-1B Llama-3.2-1B-Q4_K_M.gguf --text wiki.test.raw --chunks "
       "100\n"
+      "  llm-quantize quality report ./Llama-3.2-1B Llama-3.2-1B-Q4_K_M.gguf --base Llama-3.2-1B.base\n"
       "  mpirun -n 4 llm-quantize quality report base-F16.gguf base-Q6_K.gguf -o q6.html");
 }
 
@@ -39,7 +40,7 @@ void QualityReportParser::add_options(Invocation& invocation) {
       .add_option("QUANTIZED", options.quantized, "GGUF file or W8A8 directory")
       ->type_name(kPathValue)
       ->required();
-  text_.add_options(app(), options.ctx);
+  text_.add_options(app(), options);
   app().add_flag("--include-layers", options.include_layers,
                  "Also compare the weights, by layer and by tensor");
   app().add_flag("--coherence", options.coherence,
@@ -52,7 +53,7 @@ void QualityReportParser::add_options(Invocation& invocation) {
 
 void QualityReportParser::finish(Invocation& invocation) const {
   invocation.command = Command::quality_report;
-  text_.apply(invocation.quality.text, invocation.quality.chunks);
+  text_.apply(invocation.quality);
   require_report_extension(invocation.quality_output);
 }
 

@@ -76,6 +76,7 @@ constexpr OptionRule kQuality[] = {
     {"include-layers"},
     {"coherence"},
     {"metrics"},
+    {"base", place},
     {"output", place},
 };
 constexpr StepType kTypes[] = {
