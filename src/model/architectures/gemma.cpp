@@ -13,6 +13,7 @@
 #include "model/rope_gguf.hpp"
 
 namespace llmq {
+namespace gemma {
 namespace {
 
 constexpr std::array<std::string_view, 1> kGemma2 = {"Gemma2ForCausalLM"};
@@ -149,10 +150,21 @@ void write_gemma3_config(const ModelSpec& spec, nlohmann::ordered_json& config) 
 }
 
 }  // namespace
+}  // namespace gemma
 
-const Architecture kGemma2Architecture = {"gemma2",          kGemma2,       &tensor_rules,       &read_gemma2,
-                                          &read_gemma2_gguf, &write_gemma2, &write_gemma2_config};
-const Architecture kGemma3Architecture = {"gemma3",          kGemma3,       &tensor_rules,       &read_gemma3,
-                                          &read_gemma3_gguf, &write_gemma3, &write_gemma3_config};
+const Architecture kGemma2Architecture = {"gemma2",
+                                          gemma::kGemma2,
+                                          &gemma::tensor_rules,
+                                          &gemma::read_gemma2,
+                                          &gemma::read_gemma2_gguf,
+                                          &gemma::write_gemma2,
+                                          &gemma::write_gemma2_config};
+const Architecture kGemma3Architecture = {"gemma3",
+                                          gemma::kGemma3,
+                                          &gemma::tensor_rules,
+                                          &gemma::read_gemma3,
+                                          &gemma::read_gemma3_gguf,
+                                          &gemma::write_gemma3,
+                                          &gemma::write_gemma3_config};
 
 }  // namespace llmq

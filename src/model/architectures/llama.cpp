@@ -10,6 +10,7 @@
 #include "model/config_reader.hpp"
 
 namespace llmq {
+namespace llama {
 namespace {
 
 constexpr std::array<std::string_view, 3> kClasses = {"LlamaForCausalLM", "MistralForCausalLM",
@@ -66,8 +67,10 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 }
 
 }  // namespace
+}  // namespace llama
 
-const Architecture kLlamaArchitecture = {"llama",    kClasses,        &tensor_rules, &read_config,
-                                         &read_gguf, &write_metadata, &write_config};
+const Architecture kLlamaArchitecture = {
+    "llama",           llama::kClasses,        &llama::tensor_rules, &llama::read_config,
+    &llama::read_gguf, &llama::write_metadata, &llama::write_config};
 
 }  // namespace llmq

@@ -8,6 +8,7 @@
 #include "model/config_reader.hpp"
 
 namespace llmq {
+namespace olmo2 {
 namespace {
 
 constexpr std::array<std::string_view, 1> kClasses = {"Olmo2ForCausalLM"};
@@ -34,8 +35,10 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 }
 
 }  // namespace
+}  // namespace olmo2
 
-const Architecture kOlmo2Architecture = {"olmo2",    kClasses,           &tensor_rules, &read_config,
-                                         &read_gguf, &write_no_metadata, &write_config};
+const Architecture kOlmo2Architecture = {
+    "olmo2",           olmo2::kClasses,    &olmo2::tensor_rules, &olmo2::read_config,
+    &olmo2::read_gguf, &write_no_metadata, &olmo2::write_config};
 
 }  // namespace llmq

@@ -13,6 +13,7 @@
 #include "model/rope_gguf.hpp"
 
 namespace llmq {
+namespace phi3 {
 namespace {
 
 constexpr std::array<std::string_view, 1> kClasses = {"Phi3ForCausalLM"};
@@ -71,8 +72,10 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 }
 
 }  // namespace
+}  // namespace phi3
 
-const Architecture kPhi3Architecture = {"phi3",     kClasses,        &tensor_rules, &read_config,
-                                        &read_gguf, &write_metadata, &write_config};
+const Architecture kPhi3Architecture = {
+    "phi3",           phi3::kClasses,        &phi3::tensor_rules, &phi3::read_config,
+    &phi3::read_gguf, &phi3::write_metadata, &phi3::write_config};
 
 }  // namespace llmq

@@ -8,6 +8,7 @@
 #include "model/config_reader.hpp"
 
 namespace llmq {
+namespace qwen2 {
 namespace {
 
 constexpr std::array<std::string_view, 1> kClasses = {"Qwen2ForCausalLM"};
@@ -23,8 +24,10 @@ void read_config(const ConfigReader& config, ModelSpec&) { config.refuse_sliding
 void write_config(const ModelSpec&, nlohmann::ordered_json& config) { config["use_sliding_window"] = false; }
 
 }  // namespace
+}  // namespace qwen2
 
-const Architecture kQwen2Architecture = {"qwen2",       kClasses,           &tensor_rules, &read_config,
-                                         &read_no_gguf, &write_no_metadata, &write_config};
+const Architecture kQwen2Architecture = {
+    "qwen2",       qwen2::kClasses,    &qwen2::tensor_rules, &qwen2::read_config,
+    &read_no_gguf, &write_no_metadata, &qwen2::write_config};
 
 }  // namespace llmq

@@ -7,6 +7,7 @@
 #include "model/config_reader.hpp"
 
 namespace llmq {
+namespace qwen3 {
 namespace {
 
 constexpr std::array<std::string_view, 1> kClasses = {"Qwen3ForCausalLM"};
@@ -29,8 +30,10 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 }
 
 }  // namespace
+}  // namespace qwen3
 
-const Architecture kQwen3Architecture = {"qwen3",    kClasses,           &tensor_rules, &read_config,
-                                         &read_gguf, &write_no_metadata, &write_config};
+const Architecture kQwen3Architecture = {
+    "qwen3",           qwen3::kClasses,    &qwen3::tensor_rules, &qwen3::read_config,
+    &qwen3::read_gguf, &write_no_metadata, &qwen3::write_config};
 
 }  // namespace llmq

@@ -8,6 +8,7 @@
 #include "model/config_reader.hpp"
 
 namespace llmq {
+namespace qwen_moe {
 namespace {
 
 constexpr std::array<std::string_view, 1> kQwen2 = {"Qwen2MoeForCausalLM"};
@@ -82,10 +83,21 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 }
 
 }  // namespace
+}  // namespace qwen_moe
 
-const Architecture kQwen2MoeArchitecture = {"qwen2moe",       kQwen2,       &tensor_rules, &read_qwen2,
-                                            &read_qwen2_gguf, &write_qwen2, &write_config};
-const Architecture kQwen3MoeArchitecture = {"qwen3moe",       kQwen3,       &tensor_rules, &read_qwen3,
-                                            &read_qwen3_gguf, &write_qwen3, &write_config};
+const Architecture kQwen2MoeArchitecture = {"qwen2moe",
+                                            qwen_moe::kQwen2,
+                                            &qwen_moe::tensor_rules,
+                                            &qwen_moe::read_qwen2,
+                                            &qwen_moe::read_qwen2_gguf,
+                                            &qwen_moe::write_qwen2,
+                                            &qwen_moe::write_config};
+const Architecture kQwen3MoeArchitecture = {"qwen3moe",
+                                            qwen_moe::kQwen3,
+                                            &qwen_moe::tensor_rules,
+                                            &qwen_moe::read_qwen3,
+                                            &qwen_moe::read_qwen3_gguf,
+                                            &qwen_moe::write_qwen3,
+                                            &qwen_moe::write_config};
 
 }  // namespace llmq

@@ -9,6 +9,7 @@
 #include "model/config_reader.hpp"
 
 namespace llmq {
+namespace smollm3 {
 namespace {
 
 constexpr std::array<std::string_view, 1> kClasses = {"SmolLM3ForCausalLM"};
@@ -73,8 +74,10 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 }
 
 }  // namespace
+}  // namespace smollm3
 
-const Architecture kSmolLm3Architecture = {"smollm3",  kClasses,        &tensor_rules, &read_config,
-                                           &read_gguf, &write_metadata, &write_config};
+const Architecture kSmolLm3Architecture = {
+    "smollm3",           smollm3::kClasses,        &smollm3::tensor_rules, &smollm3::read_config,
+    &smollm3::read_gguf, &smollm3::write_metadata, &smollm3::write_config};
 
 }  // namespace llmq

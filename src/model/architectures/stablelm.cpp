@@ -12,6 +12,7 @@
 #include "model/rope_gguf.hpp"
 
 namespace llmq {
+namespace stablelm {
 namespace {
 
 constexpr std::array<std::string_view, 1> kClasses = {"StableLmForCausalLM"};
@@ -63,8 +64,10 @@ void write_config(const ModelSpec& spec, nlohmann::ordered_json& config) {
 }
 
 }  // namespace
+}  // namespace stablelm
 
-const Architecture kStableLmArchitecture = {"stablelm", kClasses,        &tensor_rules, &read_config,
-                                            &read_gguf, &write_metadata, &write_config};
+const Architecture kStableLmArchitecture = {
+    "stablelm",           stablelm::kClasses,        &stablelm::tensor_rules, &stablelm::read_config,
+    &stablelm::read_gguf, &stablelm::write_metadata, &stablelm::write_config};
 
 }  // namespace llmq
