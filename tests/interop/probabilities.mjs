@@ -5,7 +5,7 @@ export async function evaluate(llama, file, chunks, lora) {
     const vocabulary = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
     const rows = [];
     for (const chunk of chunks) {
-        const context = await model.createContext({contextSize: chunk.length, batchSize: chunk.length, sequences: 1,
+        const context = await model.createContext({contextSize: chunk.length, batchSize: chunk.length, sequences: 1, threads: 1,
             flashAttention: false, lora, experimentalKvCacheKeyType: "F32", experimentalKvCacheValueType: "F32"});
         const sequence = context.getSequence();
         const first = chunk.length >> 1;
