@@ -15,7 +15,9 @@ print(value)
 PY
 }
 on 1 analyze "$model" --calibration-samples 32 -o pebble.imatrix > /dev/null
-dynamic=(quantize "$model" gguf -q dynamic --imatrix pebble.imatrix)
+# Single changes are measured on two samples: on as much as a user's run takes, each table would take ten times as long.
+short=(--calibration-data "$text")
+dynamic=(quantize "$model" gguf -q dynamic --imatrix pebble.imatrix "${short[@]}")
 
 # stopped_in FILE ARGS...: SIGUSR1 as soon as results of that journal are kept: code 75, no output.
 stopped_in() {
@@ -69,7 +71,7 @@ for name in ("np1", "plan"):
 PY
 
 # --- without a matrix: made once, cached; a fixed level never does
-few_samples=(--calibration-samples 12 --calibration-data "$text")
+few_samples=(--calibration-samples 12 "${short[@]}")
 on 1 --format json quantize "$model" gguf --dynamic --target-bpw 3 "${few_samples[@]}" -n first > first.json
 on 2 --format json quantize "$model" gguf --dynamic --target-bpw 3 "${few_samples[@]}" -n second > second.json
 same first.gguf second.gguf
@@ -97,7 +99,7 @@ assert 4 < bits("attn_") <= 4.5 and 2.3 < bits("ffn_") <= 2.625, (bits("attn_"),
 PY
 on 1 --format json "${dynamic[@]}" --profile compression-max -n small > small.json
 grep -q '<- the smallest within 20 %' small.json || { cat small.json; fail "compression-max does not say how it decided"; }
-on 1 profile create --imatrix pebble.imatrix --model "$model" --name mine --target-bpw 2.8 > /dev/null
+on 1 profile create --imatrix pebble.imatrix --name mine --target-bpw 2.8 > /dev/null
 mkdir profiles && mv mine.dqprofile profiles/
 on 1 --format json "${dynamic[@]}" --profile mine -n mine > mine.json
 awk -v bpw="$(of mine.json effective_bpw)" 'BEGIN { exit !(bpw <= 2.8 && bpw > 2.7) }' || fail "a profile's target"
@@ -107,7 +109,7 @@ awk -v bpw="$(of mine.json effective_bpw)" 'BEGIN { exit !(bpw <= 2.8 && bpw > 2
 copy_model planted
 "$LLMQ_PLANT_MODEL" planted pair 1 77 384 444 60 1.5
 on 1 analyze planted --identify-super-weights --calibration-samples 32 -o planted.imatrix > /dev/null
-protect=(quantize planted gguf -q dynamic --target-bpw 2.9 --imatrix planted.imatrix --protect-super-weights --protection-coverage 0.000002)
+protect=(quantize planted gguf -q dynamic --target-bpw 2.9 --imatrix planted.imatrix "${short[@]}" --protect-super-weights --protection-coverage 0.000002)
 on 1 --format json "${protect[@]}" --quality-report -n held > held.json
 on 2 "${protect[@]}" -n held2 > /dev/null
 same held.gguf held2.gguf
@@ -122,7 +124,7 @@ assert result["quality_report"]["perplexity_quantized"] > 0 and result["effectiv
 PY
 printf '%s\n' '{"profile_id": "guard", "profile_name": "g", "description": "", "strategy": "custom", "target_bpw": 3,' \
   '"layer_assignments": [{"layer_name": "model.layers.1", "bit_width": 4, "is_protected": true}]}' > guard.dqprofile
-on 1 --format json quantize planted gguf -q dynamic --profile guard.dqprofile --imatrix planted.imatrix -n guarded > guarded.json
+on 1 --format json quantize planted gguf -q dynamic --profile guard.dqprofile --imatrix planted.imatrix "${short[@]}" -n guarded > guarded.json
 [ "$(of guarded.json super_weight_protection protected)" -gt 0 ] || fail "is_protected protects nothing"
 
 # --- a file that lost too much is kept, with code 11 and what to do
@@ -138,14 +140,14 @@ LLM_QUANTIZE_QUALITY_THRESHOLD=1000 on 1 quantize "$model" gguf -q IQ1_S --imatr
 # --- rows that no K type divides, and a table that cannot be kept
 on 1 analyze "$LLMQ_TEST_DATA/stories260k" "${few_samples[@]}" -o short.imatrix > /dev/null
 mkdir short.atlas
-on 1 --format json quantize "$LLMQ_TEST_DATA/stories260k" gguf --dynamic --imatrix short.imatrix -n short > short.json
+on 1 --format json quantize "$LLMQ_TEST_DATA/stories260k" gguf --dynamic --imatrix short.imatrix "${short[@]}" -n short > short.json
 grep -q 'balanced asks for fewer bits than the row lengths' short.json || fail "no warning"
 grep -q 'not kept for later runs' short.json || fail "not said that the table is not kept"
 "$LLMQ_BIN" info short.gguf > /dev/null
 
 # --- predictions against measurements, of mixes drawn by lot
 mixes=$([ "${LLMQ_ALL:-0}" = 1 ] && echo 30 || echo 12)
-python3 - "$mixes" "$LLMQ_BIN" "$model" << 'PY' || fail "predictions do not rank mixes as measurements do"
+python3 - "$mixes" "$LLMQ_BIN" "$model" "${short[@]}" << 'PY' || fail "predictions do not rank mixes as measurements do"
 import json, random, subprocess, sys
 count, tool, model = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 lot = random.Random(7)
@@ -159,8 +161,7 @@ for i in range(count):
     pins = []
     for name in names:
         pins += ["--tensor-type", "^%s$=%s" % (name.replace(".", "\\."), lot.choice(types[low:low + 4]))]
-    same = ["quantize", model, "gguf", "-q", "dynamic", "--target-bpw", "16", "--imatrix", "pebble.imatrix", *pins]
-    
+    same = ["quantize", model, "gguf", "-q", "dynamic", "--target-bpw", "16", "--imatrix", "pebble.imatrix", *sys.argv[4:], *pins]
     predicted.append(run(*same, "--dry-run")["prediction"]["kld"])
     files.append(run(*same, "-n", "mix%d" % i, "--no-checkpoints")["output_path"])
 measured = [c["metrics"]["kld_mean"] if "metrics" in c else c["kld_mean"]
