@@ -25,7 +25,8 @@ function(llmq_add_unit_test NAME)
   cmake_parse_arguments(T "" "" "SOURCES;ROOMS;PACKAGES" ${ARGN})
   add_executable(test_${NAME} ${T_SOURCES})
   target_include_directories(test_${NAME} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
-  target_compile_definitions(test_${NAME} PRIVATE LLMQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")
+  target_compile_definitions(test_${NAME} PRIVATE LLMQ_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
+                             $<$<BOOL:${LLMQ_SANITIZE}>:LLMQ_SANITIZED>)   # some tests do less of the same there
   target_link_libraries(test_${NAME} PRIVATE ${T_ROOMS} ${T_PACKAGES} fmt::fmt nlohmann_json::nlohmann_json
                         GTest::gtest GTest::gmock GTest::gtest_main llmq_warnings)
   target_compile_options(test_${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)  # quick to compile; what they test is as ever

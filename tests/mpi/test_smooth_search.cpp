@@ -47,7 +47,7 @@ std::vector<ChannelRanges> some_ranges(const std::vector<SmoothMapping>& mapping
 }
 
 TEST(ChooseScales, ranks_change_no_bit) {
-  const auto model = pebble();
+  const auto model = open_model(std::string(LLMQ_TEST_DATA) + "/stories260k");
   const auto mappings = smooth_mappings(model->spec());
   const auto ranges = some_ranges(mappings);
   const SampleSet fitting = some_samples(model->spec(), 3, 7), held_out = some_samples(model->spec(), 1, 11);

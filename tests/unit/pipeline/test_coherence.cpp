@@ -90,7 +90,7 @@ TEST(CoherenceCheck, a_model_beside_itself_scores_exactly_one) {
   EXPECT_NE(result.examples[0].original, result.examples[1].original);  // greedy and sampled
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LLMQ_SANITIZED
 constexpr bool kSanitized = true;  // twenty times as slow: one of several runs of the same code is enough
 #else
 constexpr bool kSanitized = false;

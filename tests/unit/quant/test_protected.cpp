@@ -109,7 +109,7 @@ TEST(Protected, blocks_without_protected_weights_keep_their_bytes) {
   }
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LLMQ_SANITIZED
 constexpr unsigned kBlocks = 8;  // of each type; instrumented search takes long
 #else
 constexpr unsigned kBlocks = 24;
