@@ -1,7 +1,7 @@
 // Our encoders and decoders beside the reference's: error by its own measure, speed of one thread.
 //   bench_codecs --peer LIBGGML_BASE [--types A,B] [--rows gauss,heavy,model:PATH] [--importance
 //   none|given|both]
-//                [--seconds 0.2] [--format text|json]
+//                [--seconds 0.2] [--kernels NAME] [--format text|json]
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <charconv>
@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "llmq/core/error.hpp"
+#include "llmq/core/kernels.hpp"
 #include "llmq/quant/codec.hpp"
 
 #include "codecs/measure.hpp"
@@ -38,7 +39,7 @@ Error usage(std::string_view what) {
   return Error(
       ExitCode::invalid_arguments,
       fmt::format("{}; bench_codecs --peer LIBGGML_BASE [--types A,B] [--rows gauss,heavy,model:PATH] "
-                  "[--importance none|given|both] [--seconds S] [--format text|json]",
+                  "[--importance none|given|both] [--seconds S] [--kernels NAME] [--format text|json]",
                   what));
 }
 
@@ -80,6 +81,8 @@ void set(Options& options, std::string_view name, std::string_view value) {
     options.importance = {Importance::none, Importance::given};
   } else if (name == "--seconds") {
     options.seconds = number(value);
+  } else if (name == "--kernels") {
+    force_kernels(value);
   } else if (name == "--format" && (value == "text" || value == "json")) {
     options.json = value == "json";
   } else {

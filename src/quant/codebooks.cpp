@@ -89,18 +89,30 @@ std::span<const HalfPair> iq3_s_halves() noexcept {
   return table;
 }
 
-ByFirstHalf::ByFirstHalf(std::span<const HalfPair> halves) {
-  for (unsigned half = 0; half < 256; ++half) {
-    Lead lead{static_cast<std::uint8_t>(half), static_cast<std::uint16_t>(word.size()), 0};
-    for (std::size_t index = 0; index < halves.size(); ++index) {
-      if (halves[index].first != half) continue;
-      second.push_back(halves[index].second);
-      word.push_back(static_cast<std::uint16_t>(index));
-    }
-    lead.end = static_cast<std::uint16_t>(word.size());
-    if (lead.end > lead.begin) leads.push_back(lead);
+namespace {
+
+/// Second halves behind every pattern, ascending.
+std::vector<std::vector<SharedMaxima::Place>> second_halves(std::span<const HalfPair> halves,
+                                                            std::size_t patterns) {
+  std::vector<std::vector<SharedMaxima::Place>> seconds(patterns);
+  for (const auto [first, second] : halves) seconds[first].push_back(second);
+  for (auto& behind : seconds) std::ranges::sort(behind);
+  return seconds;
+}
+
+}  // namespace
+
+ByFirstHalf::ByFirstHalf(std::span<const HalfPair> halves, std::size_t patterns)
+    : seconds_(patterns, second_halves(halves, patterns)), words_(patterns * patterns, kNoWord) {
+  for (std::size_t first = 0; first < patterns; ++first) {
+    if (!seconds_.left(first).empty())
+      leads_.push_back({static_cast<std::uint8_t>(first), seconds_.left(first)});
   }
-  std::ranges::stable_sort(leads, {}, [](const Lead& lead) { return lead.end - lead.begin; });
+  std::ranges::stable_sort(leads_, {}, [](const Lead& lead) { return lead.places.size(); });
+  for (std::size_t index = 0; index < halves.size(); ++index) {
+    const auto [first, second] = halves[index];
+    words_[first * patterns + second] = static_cast<std::uint16_t>(index);
+  }
 }
 
 std::span<const std::int16_t> iq1_index_of_code() noexcept {

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "quant/shared_maxima.hpp"
+
 namespace llmq::codebooks {
 
 /// Entries of one codeword: eight for IQ1 and IQ2, four (the rest 0) for IQ3.
@@ -31,17 +33,33 @@ std::span<const HalfPair> iq2_s_halves() noexcept;
 std::span<const HalfPair> iq3_xxs_halves() noexcept;
 std::span<const HalfPair> iq3_s_halves() noexcept;
 
-/// The codewords of a codebook, those with the same first half side by side.
-struct ByFirstHalf {
-  /// Words [begin, end) of `second` and `word` have this first half.
+/// A codebook for a search in which what a codeword is worth is the sum of what its halves are worth: the
+/// best second half behind every first half, then the best of these.
+class ByFirstHalf {
+ public:
+  /// A first half that codewords have. Its best second half scores as the best of `places` of seconds().
   struct Lead {
-    std::uint8_t half = 0;
-    std::uint16_t begin = 0, end = 0;
+    std::uint8_t first = 0;
+    std::span<const SharedMaxima::Place> places;
   };
-  explicit ByFirstHalf(std::span<const HalfPair> halves);
-  std::vector<Lead> leads;           ///< from few words to many: loops over them end predictably
-  std::vector<std::uint8_t> second;  ///< second halves
-  std::vector<std::uint16_t> word;   ///< numbers in the codebook, ascending within a first half
+  static constexpr std::uint16_t kNoWord = 0xffff;
+
+  /// @param patterns  of half a codeword
+  ByFirstHalf(std::span<const HalfPair> halves, std::size_t patterns);
+
+  /// From few places to many: loops over them end predictably.
+  std::span<const Lead> leads() const noexcept { return leads_; }
+  /// Over second halves.
+  const SharedMaxima& seconds() const noexcept { return seconds_; }
+  /// Number of the codeword of two halves, or kNoWord.
+  std::uint16_t word(std::size_t first, std::size_t second) const noexcept {
+    return words_[first * seconds_.values() + second];
+  }
+
+ private:
+  SharedMaxima seconds_;
+  std::vector<Lead> leads_;
+  std::vector<std::uint16_t> words_;
 };
 
 /// Levels of the codewords, ascending.

@@ -41,16 +41,16 @@ struct MagnitudeShape {
   static constexpr int kScaleTop = 15;
   static constexpr auto kLevels = LevelTable;
   static constexpr std::size_t kHalves = LevelTable.size() == 3 ? 81 : 64;  ///< patterns of half a cell
-  /// The spread of IQ2_S and IQ3_S is twice the reference's, by KL divergence (bench/RESULTS.md).
+  /// The spread of IQ2_S and IQ3_S is four times the reference's, by KL divergence (bench/RESULTS.md).
   static constexpr Objective kObjective{Plain, Spread::super_block, static_cast<float>(SpreadFactor)};
-  /// In each every group tries the scales beside its own, then the unit is refitted.
+  /// At most so many: in each every group tries the scales beside its own, then the unit is refitted.
   static constexpr int kSweeps = Sweeps;
   /// Part of the shrinking of least squares that is undone; found by KL divergence (bench/RESULTS.md).
   static constexpr float kUnshrink = UnshrinkPercent / 100.0F;
   static std::span<const codebooks::Codeword> words() noexcept { return Words(); }
   static std::span<const codebooks::HalfPair> halves() noexcept { return Halves(); }
   static const codebooks::ByFirstHalf& by_first_half() noexcept {
-    static const codebooks::ByFirstHalf table(Halves());
+    static const codebooks::ByFirstHalf table(Halves(), kHalves);
     return table;
   }
 };
@@ -62,13 +62,13 @@ using ShapeIQ2_XS =
                    codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3, 40>;
 using ShapeIQ2_S =
     MagnitudeShape<blocks::IQ2_S, 8, 16, SignCode::all, 8, &codebooks::iq2_s, &codebooks::iq2_s_halves,
-                   codebooks::kIq2Levels, PlainWeight::one, 4, 2, 50>;
+                   codebooks::kIq2Levels, PlainWeight::one, 8, 6, 40>;
 using ShapeIQ3_XXS =
     MagnitudeShape<blocks::IQ3_XXS, 4, 32, SignCode::even, 4, &codebooks::iq3_xxs, &codebooks::iq3_xxs_halves,
                    codebooks::kIq3XxsLevels, PlainWeight::one, 2, 3, 40>;
 using ShapeIQ3_S =
     MagnitudeShape<blocks::IQ3_S, 4, 32, SignCode::all, 1, &codebooks::iq3_s, &codebooks::iq3_s_halves,
-                   codebooks::kIq3SLevels, PlainWeight::as_even_importance, 4, 2, 40>;
+                   codebooks::kIq3SLevels, PlainWeight::as_even_importance, 8, 6, 40>;
 
 // IQ1_*: values -1, 0, 1, all shifted by an eighth one way or the other.
 template <class BlockType, std::size_t Group, std::size_t Shift, PlainWeight Plain>

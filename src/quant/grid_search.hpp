@@ -20,7 +20,7 @@ struct alignas(64) CellResults {
   std::array<std::array<float, kMaxCells>, kTries> step{};  ///< in: unit (2 s + 1) factor of the cell's group
   std::array<std::array<float, kMaxCells>, kTries>
       gain{};  ///< out: what sum w (x - y)^2 falls below a constant by
-  /// out: the codeword, or what Cells::complete makes it of
+  /// out: the codeword, or what Cells::word_of makes it of
   std::array<std::array<std::uint16_t, kMaxCells>, kTries> word{};
   std::array<std::array<std::uint8_t, kMaxCells>, kTries> negative_shift{};
 };
@@ -72,32 +72,33 @@ inline void set_steps(const GridState<Shape>& state, CellResults& results) noexc
 }
 
 /// Every group takes the best of its tries; the block's gain is the sum.
-template <class Shape>
-inline void take_best(const CellResults& results, GridState<Shape>& state) noexcept {
+template <class Shape, class Cells>
+inline void take_best(const Cells& cells, const CellResults& results, GridState<Shape>& state) noexcept {
   constexpr std::size_t per_group = Shape::kGroup / Shape::kCell;
   state.gain = 0;
   for (std::size_t g = 0; g < kGroupsOf<Shape>; ++g) {
+    const std::size_t first = g * per_group;
     std::size_t best = 0;
     float best_gain = 0;
     for (std::size_t k = 0; k < kTries; ++k) {
       float gain = 0;
-      for (std::size_t c = g * per_group; c < (g + 1) * per_group; ++c) gain += results.gain[k][c];
-      if (k > 0 && !(gain > best_gain)) continue;
-      best = k;
-      best_gain = gain;
+      for (std::size_t c = first; c < first + per_group; ++c) gain += results.gain[k][c];
+      const bool better = k == 0 || gain > best_gain;
+      best = better ? k : best;
+      best_gain = better ? gain : best_gain;
     }
     state.scale[g] = tried_scale<Shape>(state.scale[g], best);
     state.gain += best_gain;
-    std::copy_n(results.word[best].begin() + g * per_group, per_group, state.word.begin() + g * per_group);
-    std::copy_n(results.negative_shift[best].begin() + g * per_group, per_group,
-                state.negative_shift.begin() + g * per_group);
+    for (std::size_t c = first; c < first + per_group; ++c) state.word[c] = cells.word_of(results, best, c);
+    if constexpr (kIsTernaryGrid<Shape>)
+      std::copy_n(results.negative_shift[best].begin() + first, per_group,
+                  state.negative_shift.begin() + first);
   }
 }
 
 /// Least-squares unit for the codewords that stand, as half.
-template <class Shape, class Cells>
-inline void refit_unit(const Cells& cells, GridState<Shape>& state) noexcept {
-  const BlockSums sums = cells.sums(state);
+template <class Shape>
+inline void refit_unit(const BlockSums& sums, GridState<Shape>& state) noexcept {
   if (!(sums.square > 0)) return;
   const float half = half_of(sums.cross / sums.square);
   if (half > 0) state.unit = half;
@@ -126,12 +127,16 @@ inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
   GridState<Shape> best = state;
   CellResults results;
   for (int sweep = 1; sweep <= Shape::kSweeps; ++sweep) {
+    const float unit = state.unit;
+    const auto scales = state.scale;
     set_steps(state, results);
     cells.search(results);
-    take_best(results, state);
-    if constexpr (Cells::kCompletes) cells.complete(state);
+    take_best(cells, results, state);
+    const BlockSums sums = cells.sums(state);
+    if constexpr (Cells::kRounds) state.gain = state.unit * (2 * sums.cross - state.unit * sums.square);
     if (sweep == 1 || state.gain > best.gain) best = state;
-    if (sweep < Shape::kSweeps) refit_unit<Shape>(cells, state);
+    refit_unit<Shape>(sums, state);
+    if (state.unit == unit && state.scale == scales) break;  // another sweep would try the same
   }
   choice.d = f32_to_f16(unshrunk_unit<Shape>(cells, best));
   for (std::size_t g = 0; g < fits.size(); ++g) choice.scales[g] = static_cast<int>(best.scale[g]);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "quant/half_scores.hpp"
 #include "quant/reference/plain_cells.hpp"
 
 namespace llmq::reference {
@@ -36,8 +37,9 @@ class MagnitudeCells {
   /// eight weights are two cells, it is settled beforehand.
   static constexpr bool kChoosesFlip = kEven && kCell == 8;
   /// Without that choice what a codeword is worth is the sum of what its halves are worth: the search
-  /// compares first halves (leads), each with its best second half, and leaves open which that is.
-  static constexpr bool kCompletes = !kChoosesFlip;
+  /// compares first halves, each with its best second half. Scores are whole multiples of a grain then
+  /// (half_scores.hpp).
+  static constexpr bool kRounds = !kChoosesFlip;
 
   /// @param x, weights  one super-block
   MagnitudeCells(const float* x, const float* weights) noexcept : x_(x), weights_(weights) {
@@ -74,7 +76,7 @@ class MagnitudeCells {
   /// Goes through the whole codebook for each cell and step.
   void search(CellResults& results) const noexcept {
     for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
-      if constexpr (kCompletes) {
+      if constexpr (kRounds) {
         search_halves(cell, results);
       } else {
         search_words(cell, results);
@@ -82,12 +84,9 @@ class MagnitudeCells {
     }
   }
 
-  /// Codewords behind the leads that were found.
-  void complete(GridState<Shape>& state) const noexcept {
-    for (std::size_t cell = 0; cell < kCells<Shape>; ++cell) {
-      const Scores second = half_scores(cell, kHalf, step_of(state, cell * kCell / Shape::kGroup));
-      state.word[cell] = best_word(state.word[cell], second.data(), 1);
-    }
+  /// The codeword that was found for a cell at its k-th step.
+  std::uint16_t word_of(const CellResults& results, std::size_t k, std::size_t cell) const noexcept {
+    return results.word[k][cell];
   }
 
   /// Sum of w (x - y)^2 of a block whose cells gain so much.
@@ -116,17 +115,10 @@ class MagnitudeCells {
   }
 
  protected:
-  /// Of the codewords behind a lead, the one whose second half scores best.
-  /// @param scores  of second half h at h * stride
-  static std::uint16_t best_word(std::size_t lead, const float* scores, std::size_t stride) noexcept {
-    const auto& words = Shape::by_first_half();
-    std::size_t best = words.leads[lead].begin;
-    float best_score = scores[words.second[best] * stride];
-    for (std::size_t i = best + 1; i < words.leads[lead].end; ++i) {
-      const float score = scores[words.second[i] * stride];
-      if (score > best_score) best = i, best_score = score;
-    }
-    return words.word[best];
+  /// The codeword of a first half and its best second half. Where kRounds.
+  std::uint16_t word_behind(std::size_t first, std::size_t cell, float step) const noexcept {
+    const Scores second = half_scores(cell, kHalf, step, grain_of(cell, step));
+    return Shape::by_first_half().word(first, best_second(first, second));
   }
 
   /// Levels of the weights, negative where the sign is wrong.
@@ -164,8 +156,8 @@ class MagnitudeCells {
     std::array<float, Shape::kHalves> cross, square, flip;
   };
 
-  /// For every pattern of half a cell: what it lowers sum w (x - step L)^2 by, over step.
-  using Scores = std::array<float, Shape::kHalves>;
+  /// For every pattern of half a cell: what it lowers sum w (x - step L)^2 by, over step, in grains.
+  using Scores = std::array<std::int16_t, Shape::kHalves>;
 
   void search_words(std::size_t cell, CellResults& results) const noexcept {
     const HalfSums first = half_sums(cell, 0), second = half_sums(cell, kHalf);
@@ -190,31 +182,52 @@ class MagnitudeCells {
     const auto& words = Shape::by_first_half();
     for (std::size_t k = 0; k < kTries; ++k) {
       const float step = results.step[k][cell];
-      const Scores first = half_scores(cell, 0, step), second = half_scores(cell, kHalf, step);
-      float best = -std::numeric_limits<float>::infinity();
-      for (std::size_t index = 0; index < words.leads.size(); ++index) {
-        const auto [half, begin, end] = words.leads[index];
-        float best_second = second[words.second[begin]];
-        for (std::size_t i = begin + 1u; i < end; ++i) {
-          best_second = std::max(best_second, second[words.second[i]]);
-        }
-        const float score = first[half] + best_second;
-        if (!(score > best)) continue;
+      const ScoreGrain grain = grain_of(cell, step);
+      const Scores first = half_scores(cell, 0, step, grain), second = half_scores(cell, kHalf, step, grain);
+      int best = std::numeric_limits<int>::min();
+      for (const auto& lead : words.leads()) {
+        const std::size_t half = best_second(lead.first, second);
+        const int score = first[lead.first] + second[half];
+        if (score <= best) continue;
         best = score;
-        results.word[k][cell] = static_cast<std::uint16_t>(index);
+        results.word[k][cell] = words.word(lead.first, half);
       }
-      results.gain[k][cell] = step * best;
+      results.gain[k][cell] = (step * grain.grain) * static_cast<float>(best);
     }
   }
 
-  Scores half_scores(std::size_t cell, std::size_t from, float step) const noexcept {
+  ScoreGrain grain_of(std::size_t cell, float step) const noexcept {
+    constexpr float kTop = Shape::kLevels.back();
+    float cross = 0, square = 0;
+    for (std::size_t i = cell * kCell; i < (cell + 1) * kCell; ++i) {
+      cross += std::fabs(2 * (weights_[i] * magnitude_[i])) * kTop;
+      square += weights_[i] * (kTop * kTop);
+    }
+    return score_grain(cross + step * square);
+  }
+
+  /// Of the second halves that codewords have behind a first half, the best; the first of equals.
+  static std::size_t best_second(std::size_t first, const Scores& scores) noexcept {
+    const auto& words = Shape::by_first_half();
+    std::size_t best = Shape::kHalves;
+    for (std::size_t half = 0; half < Shape::kHalves; ++half) {
+      if (words.word(first, half) == codebooks::ByFirstHalf::kNoWord) continue;
+      if (best == Shape::kHalves || scores[half] > scores[best]) best = half;
+    }
+    return best;
+  }
+
+  Scores half_scores(std::size_t cell, std::size_t from, float step, const ScoreGrain& grain) const noexcept {
     Scores scores;
     for (std::size_t pattern = 0; pattern < Shape::kHalves; ++pattern) {
-      float score = 0;
+      int score = 0;
       for_levels(pattern, cell * kCell + from, [&](std::size_t i, float level) {
-        score += 2 * (weights_[i] * magnitude_[i]) * level - step * (weights_[i] * (level * level));
+        if (grain.inverse == 0) return;
+        const float cross = 2 * (weights_[i] * magnitude_[i]) * grain.inverse;
+        const float square = step * weights_[i] * grain.inverse;
+        score += static_cast<int>(round_even(cross * level - square * (level * level)));
       });
-      scores[pattern] = score;
+      scores[pattern] = static_cast<std::int16_t>(score);
     }
     return scores;
   }

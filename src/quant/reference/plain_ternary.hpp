@@ -18,7 +18,7 @@ class TernaryCells {
   static constexpr std::size_t kUnit = Shape::kShiftCells * kCell;  ///< weights that share a shift
 
  public:
-  static constexpr bool kCompletes = false;
+  static constexpr bool kRounds = false;
 
   TernaryCells(const float* x, const float* weights) noexcept : x_(x), weights_(weights) {}
 
@@ -45,6 +45,10 @@ class TernaryCells {
       }
       choose_shifts(up, down, k, results);
     }
+  }
+
+  std::uint16_t word_of(const CellResults& results, std::size_t k, std::size_t cell) const noexcept {
+    return results.word[k][cell];
   }
 
   float error_of(float gain) const noexcept { return -gain; }

@@ -33,15 +33,6 @@ HWY_INLINE hn::VFromD<D> nearest_magnitude(D d, hn::VFromD<D> value) {
   }
 }
 
-/// The larger one; b if one is no number, on every target.
-HWY_INLINE Vec larger(Vec a, Vec b) {
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
-  return hn::Max(a, b);  // maxps takes its second operand then
-#else
-  return hn::IfThenElse(hn::Gt(a, b), a, b);
-#endif
-}
-
 /// IQ2_*, IQ3_*. Signs, levels of chosen codewords: as the reference, whose class is the base.
 template <class Shape>
 class MagnitudeCells : public reference::MagnitudeCells<Shape> {
@@ -49,6 +40,12 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
   static constexpr std::size_t kCell = Shape::kCell;
   static constexpr std::size_t kHalf = kCell / 2;
   static constexpr std::size_t kLevelCount = Shape::kLevels.size();
+
+  // Cells side by side when scores are rounded.
+  using ScoreLane = hn::CappedTag<std::int16_t, kCells<Shape>>;
+  using ScoreVec = hn::VFromD<ScoreLane>;
+  static constexpr ScoreLane kScoreLane{};
+  static constexpr std::size_t kScoreLanes = hn::MaxLanes(ScoreLane());
 
  public:
   HWY_NOINLINE MagnitudeCells(const float* x, const float* weights) noexcept
@@ -75,33 +72,29 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
   }
 
   HWY_NOINLINE void search(CellResults& results) const noexcept {
-    for (std::size_t cell = 0; cell < kCells<Shape>; cell += hn::Lanes(kLane)) {
-      if constexpr (Base::kCompletes) {
-        search_halves(cell, results);
-      } else {
-        search_words(cell, results);
-      }
+    if constexpr (Base::kRounds) {
+      for (std::size_t cell = 0; cell < kCells<Shape>; cell += kScoreLanes) search_halves(cell, results);
+    } else {
+      for (std::size_t cell = 0; cell < kCells<Shape>; cell += hn::Lanes(kLane)) search_words(cell, results);
+    }
+  }
+
+  /// search_halves leaves both halves in `results`, the second one known by its score only: now and then it
+  /// is one that no codeword has behind the first.
+  std::uint16_t word_of(const CellResults& results, std::size_t k, std::size_t cell) const noexcept {
+    const std::uint16_t found = results.word[k][cell];
+    if constexpr (!Base::kRounds) {
+      return found;
+    } else {
+      const std::size_t first = found / Shape::kHalves;
+      const std::uint16_t word = Shape::by_first_half().word(first, found % Shape::kHalves);
+      if (word != codebooks::ByFirstHalf::kNoWord) return word;
+      return Base::word_behind(first, cell, results.step[k][cell]);
     }
   }
 
   HWY_NOINLINE BlockSums sums(const GridState<Shape>& state) const noexcept {
     return block_sums<Shape>(this->values_of(state), state, this->magnitudes(), this->weights_);
-  }
-
-  HWY_NOINLINE void complete(GridState<Shape>& state) const noexcept {
-    for (std::size_t cell = 0; cell < kCells<Shape>; cell += hn::Lanes(kLane)) {
-      alignas(64) float steps[kLanes];
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        steps[lane] = step_of(state, (cell + lane) * kCell / Shape::kGroup);
-      }
-      const Vec step[] = {hn::Load(kLane, steps)};
-      Scores<1> second;
-      fill_scores(cell, kHalf, step, second);
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        std::uint16_t& word = state.word[cell + lane];
-        word = Base::best_word(word, &second.of[0][0][lane], kLanes);
-      }
-    }
   }
 
  private:
@@ -143,34 +136,71 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
     Numbers number_[kTries];
   };
 
-  /// What each pattern of half a cell is worth at each of the steps.
-  template <std::size_t Steps>
+  /// Scores of cells in lanes at each of the tried steps.
+  template <std::size_t Count>
   struct alignas(64) Scores {
-    HWY_INLINE Vec at(std::size_t pattern, std::size_t k) const { return hn::Load(kLane, of[pattern][k]); }
-    float of[Shape::kHalves][Steps][kLanes];
+    HWY_INLINE ScoreVec at(std::size_t i, std::size_t k) const { return hn::Load(kScoreLane, of[i][k]); }
+    HWY_INLINE void put(std::size_t i, std::size_t k, ScoreVec value) {
+      hn::Store(value, kScoreLane, of[i][k]);
+    }
+    std::int16_t of[Count][kTries][kScoreLanes];
+  };
+  /// What each level of each weight is worth.
+  using Worths = Scores<kCell * kLevelCount>;
+  /// A gain is a score times this.
+  struct alignas(64) GainFactors {
+    float of[kTries][kScoreLanes];
   };
 
-  /// All patterns of half a cell, level by level: a pattern follows from the one without its last level.
-  /// Backwards, so that a pattern's place is read before it is taken.
-  template <std::size_t Steps>
-  HWY_INLINE void fill_scores(std::size_t cell, std::size_t from, const Vec (&step)[Steps],
-                              Scores<Steps>& scores) const {
-    std::size_t count = 1;
-    for (std::size_t k = 0; k < Steps; ++k) hn::Store(hn::Zero(kLane), kLane, scores.of[0][k]);
-    for (std::size_t e = 0; e < kHalf; ++e) {
-      const auto w = cell_w_.at(kLane, from + e, cell);
-      const auto twice = hn::Mul(hn::Set(kLane, 2.0F), hn::Mul(w, cell_x_.at(kLane, from + e, cell)));
-      for (std::size_t k = 0; k < Steps; ++k) {
-        Vec worth[kLevelCount];
-        for (std::size_t l = 0; l < kLevelCount; ++l) {
-          const float level = Shape::kLevels[l];
-          const auto square = hn::Mul(w, hn::Set(kLane, level * level));
-          worth[l] = hn::Sub(hn::Mul(twice, hn::Set(kLane, level)), hn::Mul(step[k], square));
+  HWY_INLINE void fill_worths(std::size_t first, const CellResults& results, Worths& worths,
+                              GainFactors& factors) const {
+    constexpr float kTop = Shape::kLevels.back();
+    for (std::size_t at = 0; at < kScoreLanes; at += kLanes) {
+      Vec weight[kCell], twice[kCell];
+      auto cross = hn::Zero(kLane), square = hn::Zero(kLane);
+      for (std::size_t e = 0; e < kCell; ++e) {
+        weight[e] = cell_w_.at(kLane, e, first + at);
+        twice[e] = hn::Mul(set(2), hn::Mul(weight[e], cell_x_.at(kLane, e, first + at)));
+        cross = hn::Add(cross, hn::Mul(hn::Abs(twice[e]), set(kTop)));
+        square = hn::Add(square, hn::Mul(weight[e], set(kTop * kTop)));
+      }
+      for (std::size_t k = 0; k < kTries; ++k) {
+        const auto step = hn::LoadU(kLane, results.step[k].data() + first + at);
+        const auto bound = hn::Add(cross, hn::Mul(step, square));
+        const auto fits = hn::And(hn::Ge(bound, set(kLeastScore)), hn::Le(bound, set(kLargestScore)));
+        const auto grain = hn::IfThenElseZero(fits, hn::Div(bound, set(kScoreTop)));
+        const auto inverse = hn::Div(set(kScoreTop), bound);
+        hn::Store(hn::Mul(step, grain), kLane, factors.of[k] + at);
+        for (std::size_t e = 0; e < kCell; ++e) {
+          const auto linear = hn::IfThenElseZero(fits, hn::Mul(twice[e], inverse));
+          const auto quadratic = hn::IfThenElseZero(fits, hn::Mul(hn::Mul(step, weight[e]), inverse));
+          for (std::size_t l = 0; l < kLevelCount; ++l) {
+            const float level = Shape::kLevels[l];
+            const auto worth =
+                hn::NearestInt(hn::Sub(hn::Mul(linear, set(level)), hn::Mul(quadratic, set(level * level))));
+            const hn::Rebind<std::int16_t, Lane> d16;
+            hn::StoreU(hn::DemoteTo(d16, worth), d16, worths.of[e * kLevelCount + l][k] + at);
+          }
         }
+      }
+    }
+  }
+
+  /// All patterns of the weights [from, to) of a cell, level by level: a pattern follows from the one without
+  /// its last level. Backwards, so that a pattern's place is read before it is taken.
+  template <std::size_t Count>
+  HWY_INLINE void fill_scores(const Worths& worths, std::size_t from, std::size_t to,
+                              Scores<Count>& scores) const {
+    std::size_t count = 1;
+    for (std::size_t k = 0; k < kTries; ++k) scores.put(0, k, hn::Zero(kScoreLane));
+    for (std::size_t e = from; e < to; ++e) {
+      for (std::size_t k = 0; k < kTries; ++k) {
+        ScoreVec worth[kLevelCount];
+        for (std::size_t l = 0; l < kLevelCount; ++l) worth[l] = worths.at(e * kLevelCount + l, k);
         for (std::size_t pattern = count; pattern-- > 0;) {
           const auto before = scores.at(pattern, k);
           for (std::size_t l = kLevelCount; l-- > 0;) {
-            hn::Store(hn::Add(before, worth[l]), kLane, scores.of[pattern * kLevelCount + l][k]);
+            scores.put(pattern * kLevelCount + l, k, hn::Add(before, worth[l]));
           }
         }
       }
@@ -178,28 +208,83 @@ class MagnitudeCells : public reference::MagnitudeCells<Shape> {
     }
   }
 
+  using Seconds = Scores<kMaxPlaces>;                  // by place of by_first_half().seconds()
+  using Begun = Scores<Shape::kHalves / kLevelCount>;  // first halves without their last level
+  struct BestHalves {
+    ScoreVec score[kTries];   ///< of first and second half
+    ScoreVec first[kTries];   ///< its number
+    ScoreVec second[kTries];  ///< its score
+  };
+
   HWY_INLINE void search_halves(std::size_t cell, CellResults& results) const {
-    BestOfTries best(results, cell);
-    Scores<kTries> first, second;
-    fill_scores(cell, 0, best.step, first);
-    fill_scores(cell, kHalf, best.step, second);
-    const auto& words = Shape::by_first_half();
-    std::int32_t number = 0;
-    for (const auto& [half, begin, end] : words.leads) {
-      Vec best_second[kTries];
-      for (std::size_t k = 0; k < kTries; ++k) best_second[k] = second.at(words.second[begin], k);
-      for (std::size_t i = begin + 1u; i < end; ++i) {
-        const std::size_t other = words.second[i];
-        for (std::size_t k = 0; k < kTries; ++k) {
-          best_second[k] = larger(second.at(other, k), best_second[k]);
-        }
+    Worths worths;
+    GainFactors factors;
+    Begun begun;
+    Seconds seconds;
+    fill_worths(cell, results, worths, factors);
+    fill_scores(worths, 0, kHalf - 1, begun);
+    fill_scores(worths, kHalf, kCell, seconds);
+    std::size_t place = Shape::kHalves;
+    for (const auto [a, b] : Shape::by_first_half().seconds().pairs()) {
+      for (std::size_t k = 0; k < kTries; ++k)
+        seconds.put(place, k, hn::Max(seconds.at(a, k), seconds.at(b, k)));
+      ++place;
+    }
+    const BestHalves best = best_halves(worths, begun, seconds);
+    for (std::size_t k = 0; k < kTries; ++k) {
+      const auto second = second_with(best.second[k], k, seconds);
+      const auto halves = hn::Add(hn::Mul(best.first[k], hn::Set(kScoreLane, Shape::kHalves)), second);
+      store_best(cell, k, best.score[k], halves, factors, results);
+    }
+  }
+
+  HWY_INLINE BestHalves best_halves(const Worths& worths, const Begun& begun, const Seconds& seconds) const {
+    BestHalves best;
+    for (std::size_t k = 0; k < kTries; ++k) {
+      best.score[k] = hn::Set(kScoreLane, std::numeric_limits<std::int16_t>::min());
+      best.first[k] = best.second[k] = hn::Zero(kScoreLane);
+    }
+    for (const auto& [first, places] : Shape::by_first_half().leads()) {
+      ScoreVec second[kTries];
+      for (std::size_t k = 0; k < kTries; ++k) second[k] = seconds.at(places[0], k);
+      for (std::size_t i = 1; i < places.size(); ++i) {
+        for (std::size_t k = 0; k < kTries; ++k) second[k] = hn::Max(second[k], seconds.at(places[i], k));
       }
-      const auto lead = hn::Set(best.kNumber, number++);
+      const std::size_t last = (kHalf - 1) * kLevelCount + first % kLevelCount;
       for (std::size_t k = 0; k < kTries; ++k) {
-        best.offer(k, hn::Add(first.at(half, k), best_second[k]), lead);
+        const auto half = hn::Add(begun.at(first / kLevelCount, k), worths.at(last, k));
+        const auto score = hn::Add(half, second[k]);
+        const auto better = hn::Gt(score, best.score[k]);
+        best.score[k] = hn::Max(score, best.score[k]);
+        best.first[k] = hn::IfThenElse(better, hn::Set(kScoreLane, first), best.first[k]);
+        best.second[k] = hn::IfThenElse(better, second[k], best.second[k]);
       }
     }
-    best.store(results, cell);
+    return best;
+  }
+
+  /// The first of the second halves that score so much.
+  HWY_INLINE ScoreVec second_with(ScoreVec score, std::size_t k, const Seconds& seconds) const {
+    auto found = hn::Zero(kScoreLane);
+    for (std::size_t half = Shape::kHalves; half-- > 0;) {
+      const auto same = hn::Eq(seconds.at(half, k), score);
+      found = hn::IfThenElse(same, hn::Set(kScoreLane, static_cast<std::int16_t>(half)), found);
+    }
+    return found;
+  }
+
+  HWY_INLINE void store_best(std::size_t cell, std::size_t k, ScoreVec best, ScoreVec number,
+                             const GainFactors& factors, CellResults& results) const {
+    const hn::RebindToUnsigned<ScoreLane> du16;
+    hn::StoreU(hn::BitCast(du16, number), du16, results.word[k].data() + cell);
+    alignas(64) std::int16_t scores[kScoreLanes];
+    hn::Store(best, kScoreLane, scores);
+    for (std::size_t at = 0; at < kScoreLanes; at += kLanes) {
+      const auto part = hn::LoadU(hn::Rebind<std::int16_t, Lane>(), scores + at);
+      const auto score = hn::ConvertTo(kLane, hn::PromoteTo(hn::RebindToSigned<Lane>(), part));
+      hn::StoreU(hn::Mul(hn::Load(kLane, factors.of[k] + at), score), kLane,
+                 results.gain[k].data() + cell + at);
+    }
   }
 
   /// Sums of all patterns, as fill_scores.
