@@ -41,7 +41,7 @@ struct MagnitudeShape {
   static constexpr int kScaleTop = 15;
   static constexpr auto kLevels = LevelTable;
   static constexpr std::size_t kHalves = LevelTable.size() == 3 ? 81 : 64;  ///< patterns of half a cell
-  /// The spread of IQ2_S and IQ3_S is four times the reference's, by KL divergence (bench/RESULTS.md).
+  /// The spread is two to four times the reference's, by KL divergence (bench/RESULTS.md).
   static constexpr Objective kObjective{Plain, Spread::super_block, static_cast<float>(SpreadFactor)};
   /// At most so many: in each every group tries the scales beside its own, then the unit is refitted.
   static constexpr int kSweeps = Sweeps;
@@ -56,16 +56,16 @@ struct MagnitudeShape {
 };
 using ShapeIQ2_XXS =
     MagnitudeShape<blocks::IQ2_XXS, 8, 32, SignCode::even, 8, &codebooks::iq2_xxs, &codebooks::iq2_xxs_halves,
-                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3, 10>;
+                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 4, 6, 25>;
 using ShapeIQ2_XS =
     MagnitudeShape<blocks::IQ2_XS, 8, 16, SignCode::even, 8, &codebooks::iq2_xs, &codebooks::iq2_xs_halves,
-                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 1, 3, 40>;
+                   codebooks::kIq2Levels, PlainWeight::as_even_importance, 4, 6, 40>;
 using ShapeIQ2_S =
     MagnitudeShape<blocks::IQ2_S, 8, 16, SignCode::all, 8, &codebooks::iq2_s, &codebooks::iq2_s_halves,
                    codebooks::kIq2Levels, PlainWeight::one, 8, 6, 40>;
 using ShapeIQ3_XXS =
     MagnitudeShape<blocks::IQ3_XXS, 4, 32, SignCode::even, 4, &codebooks::iq3_xxs, &codebooks::iq3_xxs_halves,
-                   codebooks::kIq3XxsLevels, PlainWeight::one, 2, 3, 40>;
+                   codebooks::kIq3XxsLevels, PlainWeight::one, 4, 6, 40>;
 using ShapeIQ3_S =
     MagnitudeShape<blocks::IQ3_S, 4, 32, SignCode::all, 1, &codebooks::iq3_s, &codebooks::iq3_s_halves,
                    codebooks::kIq3SLevels, PlainWeight::as_even_importance, 8, 6, 40>;
@@ -79,7 +79,7 @@ struct TernaryShape {
   static constexpr std::size_t kShiftCells = Shift;  ///< cells that share the direction of the shift
   static constexpr float kFactor = 1;
   static constexpr int kScaleTop = 7;
-  static constexpr Objective kObjective{Plain, Spread::super_block, 2};
+  static constexpr Objective kObjective{Plain, Spread::super_block, 4};
   static constexpr int kSweeps = 3;
   static constexpr float kUnshrink = 0.75F;
 };
