@@ -31,7 +31,7 @@ std::optional<Members> most_frequent_pair(const std::vector<Set>& sets) {
 SharedMaxima::SharedMaxima(std::size_t values, std::vector<Set> sets)
     : values_(values), left_(std::move(sets)) {
   while (const std::optional<Members> common = most_frequent_pair(left_)) {
-    const auto [a, b] = *common;
+    const Place a = common->first, b = common->second;
     const auto larger = static_cast<Place>(places());
     pairs_.push_back({a, b});
     for (Set& set : left_) {
