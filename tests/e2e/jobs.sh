@@ -112,7 +112,8 @@ expect 7 "${job[@]}" --set out=locked --checkpoint-dir cp-locked
 kill -KILL "$launcher"; wait "$launcher" || true
 
 # --- budgets: an error table for three profiles and three files, one comparison
-on 2 run dynamic-budgets.json --set "model=$model" --set samples=20 --set chunks=8 --set out=budgets > /dev/null
+"$LLMQ_MAKE_MODEL" two "$model" 2 256 512   # of two layers: measuring single changes takes as long as there are layers
+on 2 run dynamic-budgets.json --set model=two --set samples=20 --set chunks=8 --set out=budgets > /dev/null
 [ "$(wc -l < budgets/budgets.csv)" = 4 ] || { cat budgets/budgets.csv; fail "not three budgets compared"; }
 awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "kld_mean") k = i }
   NR > 1 { if (NR > 2 && !($k < last)) exit 1; last = $k }' budgets/budgets.csv || { cat budgets/budgets.csv; fail "more bits, more loss"; }

@@ -118,10 +118,10 @@ for way in $ways; do
   IFS=: read -r name ranks signal target <<< "$way"
   for moment in early middle last; do
     turn=$((turn + 1))
-    [ -n "${LLMQ_ALL:-}" ] || [ $((turn % 7)) = 1 ] || continue
+    [ -n "${LLMQ_ALL:-}" ] || [ $((turn % 10)) = 1 ] || continue   # early, in the middle, last
     analyze_case "$name" "$ranks" "$signal" "$target" $moment
     quantize_case "$name" "$ranks" "$signal" "$target" $moment
-    method=fisher; [ $((turn / 7 % 2)) = 0 ] || method=gradient
+    method=fisher; [ $((turn / 10 % 2)) = 0 ] || method=gradient
     gradient_case "$name" "$ranks" "$signal" "$target" $moment $method
   done
 done

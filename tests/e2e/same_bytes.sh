@@ -6,10 +6,12 @@
 methods="fisher gradient activation" counts="2 3 4" grids="2 4"   # the last method's matrix serves below
 [ "$LLMQ_SLOW" = 1 ] && methods="fisher activation" counts="3" grids="2"
 for method in $methods; do
+  # With LLMQ_ALL gradients on all of them, too.
+  tried=$counts; [ -n "${LLMQ_ALL:-}" ] || [ "$method" = activation ] || tried=3
   one_of=(--method "$method" --identify-super-weights --coverage 0.001 "${few[@]}")
   rm -rf ./*.imatrix dir2 dir4
   on 1 --threads 1 analyze "$model" -o reference.imatrix "${one_of[@]}" > /dev/null
-  for ranks in $counts; do
+  for ranks in $tried; do
     on "$ranks" --threads 1 analyze "$model" -o "np$ranks.imatrix" "${one_of[@]}" > /dev/null
     same reference.imatrix "np$ranks.imatrix"
   done

@@ -71,7 +71,7 @@ on 1 analyze $set "${few[@]}" -o set.imatrix > /dev/null
 on 1 analyze joined.gguf "${few[@]}" -o file.imatrix > /dev/null
 [ "$("$LLMQ_BIN" info set.imatrix | grep 'content')" = "$("$LLMQ_BIN" info file.imatrix | grep 'content')" ] || fail "the set analyzes otherwise"
 # A budget of bytes holds over all files.
-on 1 --format json quantize "$model" gguf -q dynamic --target-size 2.4MB --imatrix set.imatrix --split-max-size 500K -n dyn --atlas-rows 8 > dyn.json
+on 1 --format json quantize "$model" gguf -q dynamic --target-size 2.4MB --imatrix set.imatrix --calibration-data "$text" --split-max-size 500K -n dyn --atlas-rows 8 > dyn.json
 [ "$(cat dyn-*.gguf | wc -c)" -le 2400000 ] && [ "$(field dyn.json file_size)" = "$(cat dyn-*.gguf | wc -c)" ] || fail "the budget"
 # Protected weights are found in whatever file they are.
 on 1 analyze "$model" --identify-super-weights "${few[@]}" -o super.imatrix > /dev/null
