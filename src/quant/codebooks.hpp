@@ -46,6 +46,8 @@ class ByFirstHalf {
 
   /// @param patterns  of half a codeword
   ByFirstHalf(std::span<const HalfPair> halves, std::size_t patterns);
+  ByFirstHalf(const ByFirstHalf&) = delete;  // leads refer to seconds
+  ByFirstHalf& operator=(const ByFirstHalf&) = delete;
 
   /// From few places to many: loops over them end predictably.
   std::span<const Lead> leads() const noexcept { return leads_; }
