@@ -106,9 +106,9 @@ inline void refit_unit(const BlockSums& sums, GridState<Shape>& state) noexcept 
 
 /// The unit that undoes a part of the shrinking of least squares: docs/formats/blocks.md, "Shrinking".
 template <class Shape, class Cells>
-inline float unshrunk_unit(const Cells& cells, const GridState<Shape>& state) noexcept {
-  return unshrunk(state.unit, Shape::kUnshrink, cells.error_of(state.gain),
-                  state.unit * cells.sums(state).cross);
+inline float unshrunk_unit(const Cells& cells, const GridState<Shape>& state,
+                           const BlockSums& sums) noexcept {
+  return unshrunk(state.unit, Shape::kUnshrink, cells.error_of(state.gain), state.unit * sums.cross);
 }
 
 template <class Shape, class Cells>
@@ -125,6 +125,7 @@ inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
     state.scale[g] = nearest_multiple(0.5F * (fits[g] * inverse - 1), 1, 0, Shape::kScaleTop);
   }
   GridState<Shape> best = state;
+  BlockSums best_sums;
   CellResults results;
   for (int sweep = 1; sweep <= Shape::kSweeps; ++sweep) {
     const float unit = state.unit;
@@ -134,11 +135,11 @@ inline void choose_grid(Cells& cells, GridChoice& choice) noexcept {
     take_best(cells, results, state);
     const BlockSums sums = cells.sums(state);
     if constexpr (Cells::kRounds) state.gain = state.unit * (2 * sums.cross - state.unit * sums.square);
-    if (sweep == 1 || state.gain > best.gain) best = state;
+    if (sweep == 1 || state.gain > best.gain) best = state, best_sums = sums;
     refit_unit<Shape>(sums, state);
     if (state.unit == unit && state.scale == scales) break;  // another sweep would try the same
   }
-  choice.d = f32_to_f16(unshrunk_unit<Shape>(cells, best));
+  choice.d = f32_to_f16(unshrunk_unit<Shape>(cells, best, best_sums));
   for (std::size_t g = 0; g < fits.size(); ++g) choice.scales[g] = static_cast<int>(best.scale[g]);
   std::copy(best.word.begin(), best.word.end(), choice.words.begin());
   for (std::size_t c = 0; c < std::min<std::size_t>(32, kCells<Shape>); ++c) {
