@@ -31,8 +31,7 @@ void check_report_place(const fs::path& output, const fs::path& original, std::v
   if (output.empty()) return;
   inputs.push_back(original);
   require_output_place(output, inputs, "--output");
-  const auto place = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
-  if (!base.empty() && place(base) == place(output)) {  // neither has to be there yet
+  if (!base.empty() && is_same_place(base, output)) {  // neither has to be there yet
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("{}: --output and --base are the same file", output.string()),
                 "Choose another --base");

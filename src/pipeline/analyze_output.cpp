@@ -32,8 +32,7 @@ void require_report_place(const fs::path& report, const fs::path& output, std::v
   }
   inputs.push_back(output);
   require_output_place(report, inputs, "--report");
-  const auto place = [](const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); };
-  if (place(report) == place(output)) {  // neither need exist yet
+  if (is_same_place(report, output)) {  // neither need exist yet
     throw Error(ExitCode::invalid_arguments,
                 fmt::format("{}: report and importance matrix are the same file", report.string()),
                 "Choose another --report");

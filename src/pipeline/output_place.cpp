@@ -13,10 +13,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
+fs::path resolved(const fs::path& path) { return fs::weakly_canonical(fs::absolute(path)); }
+
 /// True if `inner` is `outer` or below it.
 bool contains(const fs::path& outer, const fs::path& inner) {
-  const fs::path target = fs::weakly_canonical(fs::absolute(outer));
-  for (fs::path at = fs::weakly_canonical(fs::absolute(inner)); !at.empty(); at = at.parent_path()) {
+  const fs::path target = resolved(outer);
+  for (fs::path at = resolved(inner); !at.empty(); at = at.parent_path()) {
     if (at == target) return true;
     if (at == at.root_path()) break;
   }
@@ -46,6 +48,8 @@ bool is_replaceable(const fs::path& directory, const std::function<bool(std::str
 }
 
 }  // namespace
+
+bool is_same_place(const fs::path& a, const fs::path& b) { return resolved(a) == resolved(b); }
 
 void require_output_place(const fs::path& output, const std::vector<fs::path>& inputs,
                           std::string_view option) {

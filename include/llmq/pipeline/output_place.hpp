@@ -8,6 +8,9 @@
 
 namespace llmq {
 
+/// True if both name the same place, also by links. Neither need exist yet.
+bool is_same_place(const std::filesystem::path& a, const std::filesystem::path& b);
+
 /// Local (rank 0's business). Makes the directory of `output` if it is missing. Inputs that do not exist are
 /// ignored.
 /// @param option  what the user changes when the place will not do, e.g. "--output"
